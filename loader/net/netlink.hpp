@@ -1,0 +1,93 @@
+/// Links, addresses, routes and neighbours over one rtnetlink socket (libnl-route-3; its types stay in netlink.cpp).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "loader/net/netns.hpp"
+#include "maps/address.hpp"
+#include "maps/result.hpp"
+
+namespace sluice::loader::net {
+
+struct Link {
+  int ifindex = 0;
+  int peer_ifindex = 0;  ///< IFLA_LINK: a veth's other end, in the namespace where that end is; 0: none
+  std::string name;
+  std::string alias;     ///< IFLA_IFALIAS, empty when unset
+  std::string kind;      ///< "veth", "vxlan", "bridge", ...; empty for physical devices
+  Mac mac;
+  int mtu = 0;
+  bool up = false;       ///< administratively (IFF_UP)
+};
+
+/// A veth pair in one request: the host's end in this socket's namespace, the pod's end in `pod_netns`.
+struct VethSpec {
+  std::string host_name;
+  std::string host_alias;  ///< empty: none
+  Mac host_mac;
+  std::string pod_name;
+  Mac pod_mac;
+  int mtu = 1500;
+};
+
+struct Route {
+  std::optional<Prefix> destination;   ///< nullopt: the default route of `family_v4`
+  bool family_v4 = true;               ///< used for the default route only
+  std::optional<Address> gateway;      ///< nullopt: on link
+  int ifindex = 0;
+  std::optional<Address> source;       ///< preferred source address
+  int mtu = 0;                         ///< 0: the device's
+};
+
+/// One rtnetlink socket. It belongs to the namespace that the thread is in when it is opened, for good.
+/// Move-only; not for use by two threads at a time. Every call blocks until the kernel has acknowledged.
+class Netlink {
+ public:
+  static Result<Netlink> open();
+  static Result<Netlink> open_in(const Netns& netns);
+
+  Netlink(Netlink&&) noexcept;
+  Netlink& operator=(Netlink&&) noexcept;
+  ~Netlink();
+
+  /// ENODEV: no such link.
+  Result<Link> link(const std::string& name);
+  Result<Link> link(int ifindex);
+  Result<std::vector<Link>> links();
+
+  /// Makes the pair, both ends down and without IPv6 link-local address on the host's end. EEXIST: a name is taken.
+  Result<void> create_veth(const VethSpec& spec, const Netns& pod_netns);
+  /// A bridge, up. EEXIST: the name is taken.
+  Result<void> create_bridge(const std::string& name, int mtu);
+  /// Succeeds when the link is already gone.
+  Result<void> delete_link(const std::string& name);
+  Result<void> set_up(int ifindex);
+  Result<void> set_mtu(int ifindex, int mtu);
+  Result<void> set_master(int ifindex, int master_ifindex);
+
+  /// EEXIST: it is there already. IPv6 addresses are added without duplicate address detection (IFA_F_NODAD).
+  Result<void> add_address(int ifindex, const Prefix& address);
+  Result<std::vector<Prefix>> addresses(int ifindex);
+
+  /// Replaces a route to the same destination.
+  Result<void> put_route(const Route& route);
+  Result<std::vector<Route>> routes(int ifindex);
+
+  /// A permanent neighbour entry (NUD_PERMANENT): no ARP or ND ever runs for it. Replaces an old one.
+  Result<void> put_neighbour(int ifindex, const Address& address, const Mac& mac);
+
+ private:
+  struct Socket;
+  explicit Netlink(std::unique_ptr<Socket> socket);
+
+  std::unique_ptr<Socket> socket_;
+};
+
+/// Writes /proc/sys/net/<key> of the namespace that the calling thread is in, e.g. ("ipv4/ip_forward", "1").
+/// Writes nothing where the value is already so (a read-only /proc then does not matter).
+Result<void> set_sysctl(const std::string& key, const std::string& value);
+
+}  // namespace sluice::loader::net
