@@ -1,0 +1,65 @@
+/// The configuration of one node: /etc/sluice/sluice.yaml under the node's root. A node without the file runs on the
+/// defaults given here. The keys of the file are those in README.md, "Configuration".
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "loader/root.hpp"
+#include "maps/address.hpp"
+#include "maps/result.hpp"
+
+namespace sluice::loader {
+
+/// How programs are attached to the pods' interfaces.
+enum class AttachMode {
+  kAuto,    ///< clsact: an attach or detach by tcx waits for an RCU grace period (6 to 25 ms) while it holds the RTNL lock
+  kTcx,     ///< tcx link pinned in bpffs (kernel 6.6): an interface with other tc users, its own ingress qdisc included
+  kClsact,  ///< cls_bpf filters on a clsact qdisc: every kernel
+};
+
+/// How long a flow entry is believed without traffic. TCP's states are those of struct flow_entry (maps/flow.h).
+struct Timeouts {
+  std::chrono::seconds tcp_opening{60};        ///< SYN seen, no answer yet
+  std::chrono::seconds tcp_established{86400};  ///< RFC 5382, REQ-5: not less than 2 h 4 min
+  std::chrono::seconds tcp_closing{60};        ///< FIN seen
+  std::chrono::seconds tcp_closed{10};         ///< RST seen, or FIN from both ends
+  std::chrono::seconds udp_opening{30};        ///< no answer yet
+  std::chrono::seconds udp_established{180};   ///< RFC 4787, REQ-5: not less than 2 min
+  std::chrono::seconds icmp{30};
+  std::chrono::seconds other{600};
+};
+
+/// Entries of each map. A map that is pinned already keeps its size until it is removed.
+struct MapSizes {
+  std::uint32_t flows = 262144;
+  std::uint32_t endpoints = 8192;
+  std::uint32_t fragments = 8192;
+};
+
+struct NodeConfig {
+  std::string node_name;              ///< empty: the host name
+  std::vector<Address> node_addresses;  ///< sources of the ICMP errors that the datapath sends; empty: the pod gateway
+  std::vector<Prefix> pod_cidrs;      ///< at most one of each family is given to a pod
+  int mtu = 0;                        ///< of the pods' interfaces; 0: that of the default route's device, else 1500
+  AttachMode pod_attach = AttachMode::kAuto;
+  bool forwarding = true;             ///< switch on IP forwarding in the node's namespace
+  Timeouts timeouts;
+  MapSizes maps;
+
+  /// ENOENT is not an error: the defaults. EINVAL: the file is malformed; names the file, the line and the key.
+  static Result<NodeConfig> read(const Root& root);
+  static Result<NodeConfig> parse(const std::string& yaml, const std::string& file_name);
+};
+
+/// The address of the pods' default gateway, the same on every node: no packet is ever sent to it, it only has the
+/// neighbour entry (RFC 3927 and RFC 4291 link-local).
+inline constexpr const char* kGatewayV4 = "169.254.1.1";
+inline constexpr const char* kGatewayV6 = "fe80::1";
+
+/// The MAC address of every pod interface's host end. One for all, so that a pod's neighbour entry never changes.
+inline constexpr Mac kHostMac{{0x02, 0x53, 0x4c, 0x00, 0x00, 0x01}};
+
+}  // namespace sluice::loader
