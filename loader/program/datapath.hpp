@@ -1,0 +1,71 @@
+/// The datapath of one node: programs and maps, pinned under the root, and what hangs them on interfaces.
+///
+/// Every process opens it for itself and needs no daemon. Changes of programs (load, upgrade, remove) take an exclusive
+/// lock, attaching pods a shared one: an upgrade never misses an interface that is being attached meanwhile.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "loader/config.hpp"
+#include "loader/root.hpp"
+#include "maps/address.hpp"
+#include "maps/result.hpp"
+
+namespace sluice::loader::program {
+
+/// What the endpoints map holds of a pod's address (struct endpoint in maps/endpoint.h).
+struct Endpoint {
+  int ifindex = 0;  ///< the host's end of the veth pair
+  Mac pod_mac;
+  Mac host_mac;
+  int mtu = 1500;
+  bool through_stack = false;  ///< deliver through the host's stack, so that other tc and netfilter users see the packets
+  bool shaped = false;         ///< a qdisc on the host's end limits what the pod receives: deliver through it
+};
+
+/// How a pod's interface is attached now.
+struct PodAttachment {
+  bool from_pod = false;
+  bool to_pod = false;
+  AttachMode mode = AttachMode::kClsact;
+};
+
+class Datapath {
+ public:
+  /// The loaded datapath. ENOENT: none is loaded under this root.
+  static Result<Datapath> open(const Root& root);
+  /// Loads it where it is not loaded yet; waits for another process that is just doing so.
+  static Result<Datapath> open_or_load(const Root& root, const NodeConfig& config);
+
+  Datapath(Datapath&&) noexcept;
+  Datapath& operator=(Datapath&&) noexcept;
+  ~Datapath();
+
+  /// Attaches from_pod and to_pod to the host's end of a pod's veth pair, in the calling thread's network namespace.
+  /// Undoes itself on failure. Attaching what is attached is no error. EOPNOTSUPP: kTcx on a kernel without it.
+  Result<void> attach_pod(int ifindex, const std::string& host_name, AttachMode mode);
+  /// Takes the programs off again. Succeeds when they or the interface are gone already. Before the interface is
+  /// deleted this is only needed for tcx, whose pinned links outlive it.
+  Result<void> detach_pod(int ifindex, const std::string& host_name);
+  Result<PodAttachment> pod_attachment(int ifindex);
+
+  /// Makes `address` known as a pod of this node; from the next packet on it is delivered there.
+  Result<void> put_endpoint(const Address& address, const Endpoint& endpoint);
+  /// Forgets `address` where it belongs to `ifindex` (0: whoever it belongs to). Succeeds when it is not there.
+  Result<void> erase_endpoint(const Address& address, int ifindex);
+  Result<std::optional<Endpoint>> endpoint(const Address& address);
+  Result<std::vector<std::pair<Address, Endpoint>>> endpoints();
+
+ private:
+  struct Handles;
+  explicit Datapath(std::unique_ptr<Handles> handles);
+
+  std::unique_ptr<Handles> handles_;
+};
+
+}  // namespace sluice::loader::program
