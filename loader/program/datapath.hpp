@@ -20,9 +20,8 @@ namespace sluice::loader::program {
 
 /// What the endpoints map holds of a pod's address (struct endpoint in maps/endpoint.h).
 struct Endpoint {
-  int ifindex = 0;  ///< the host's end of the veth pair
+  int ifindex = 0;  ///< the host's end of the veth pair, whose MAC address is kHostMac
   Mac pod_mac;
-  Mac host_mac;
   int mtu = 1500;
   bool through_stack = false;  ///< deliver through the host's stack, so that other tc and netfilter users see the packets
   bool shaped = false;         ///< a qdisc on the host's end limits what the pod receives: deliver through it

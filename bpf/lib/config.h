@@ -1,0 +1,34 @@
+/* The switches of the programs: data that is set before load, so that the verifier removes what is off. The loader
+ * (loader/program/object.cpp) fills them from the node's configuration. */
+#ifndef SLUICE_BPF_CONFIG_H
+#define SLUICE_BPF_CONFIG_H
+
+#include "lib/common.h"
+#include "maps/flow.h"
+
+/* How long a flow is believed without traffic, by enum flow_timeout. */
+const volatile __u64 cfg_timeout_ns[TIMEOUT_MAX] = {
+	[TIMEOUT_TCP_OPENING] = 60 * CLOCK_NS_PER_S,
+	[TIMEOUT_TCP_ESTABLISHED] = 86400 * CLOCK_NS_PER_S,
+	[TIMEOUT_TCP_CLOSING] = 60 * CLOCK_NS_PER_S,
+	[TIMEOUT_TCP_CLOSED] = 10 * CLOCK_NS_PER_S,
+	[TIMEOUT_UDP_OPENING] = 30 * CLOCK_NS_PER_S,
+	[TIMEOUT_UDP_ESTABLISHED] = 180 * CLOCK_NS_PER_S,
+	[TIMEOUT_ICMP] = 30 * CLOCK_NS_PER_S,
+	[TIMEOUT_OTHER] = 600 * CLOCK_NS_PER_S,
+};
+
+/* Who the ICMP errors come from that this node owes as a router: an address of the node, else the pods' gateway. */
+const volatile struct addr cfg_icmp_source_v4 = {};
+const volatile struct addr cfg_icmp_source_v6 = {};
+
+/* The pods' gateway, for which ARP and neighbour solicitations are answered, and the MAC address of the host's end of
+ * every pod's interface. */
+const volatile __u8 cfg_host_mac[6] = {};
+const volatile struct addr cfg_gateway_v4 = {};
+const volatile struct addr cfg_gateway_v6 = {};
+
+/* The most ICMP errors a second that each CPU sends (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f). */
+const volatile __u32 cfg_icmp_errors_per_second = 1000;
+
+#endif

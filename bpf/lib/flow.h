@@ -1,0 +1,203 @@
+/* Flows: what was decided for a connection, found again by one lookup (maps/flow.h). Reads and writes `flows`; the slow
+ * path builds a new entry in `flow_scratch`.
+ *
+ * TCP states and time-outs follow RFC 9293, RFC 5382 (REQ-5), RFC 4787 (REQ-5) and RFC 5508 (REQ-1). Time-outs are judged
+ * when an entry is looked up, so that nobody has to collect garbage: an LRU forgets what is unused when it needs room. */
+#ifndef SLUICE_BPF_FLOW_H
+#define SLUICE_BPF_FLOW_H
+
+#include "lib/common.h"
+#include "lib/config.h"
+#include "lib/event.h"
+#include "lib/metrics.h"
+#include "lib/packet.h"
+#include "lib/runtime.h"
+#include "maps/flow.h"
+
+#define FLOW_REFRESH_NS      CLOCK_NS_PER_S
+#define FLOW_INSERT_ATTEMPTS 4
+
+/* max_entries is the default; the loader sets the configured one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 262144);
+	__type(key, struct flow_key);
+	__type(value, struct flow_entry);
+} flows SEC(".maps");
+
+/* The entry that the slow path is building: too large for the stack beside struct packet. Programs run with bottom
+ * halves off and no program of this hook runs inside another, so each CPU needs one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_entry);
+} flow_scratch SEC(".maps");
+
+static __always_inline struct flow_entry *flow_scratch_entry(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&flow_scratch, &zero);
+}
+
+/* The half that the slow path has decided for this packet. */
+static __always_inline const struct flow_half *flow_fresh_half(const struct packet *pkt)
+{
+	const struct flow_entry *fresh = flow_scratch_entry();
+
+	return fresh ? &fresh->half[pkt->dir & 1] : NULL;
+}
+
+/* The frame carries the MAC addresses that this direction must have. */
+static __always_inline bool l2_expected(const struct __sk_buff *skb, const struct flow_half *half)
+{
+	const __u32 *frame = (void *)(long)skb->data, *want = (const __u32 *)&half->l2_in;
+
+	return (void *)(frame + 3) <= (void *)(long)skb->data_end && frame[0] == want[0] && frame[1] == want[1] &&
+	       frame[2] == want[2];
+}
+
+static __always_inline bool flow_expired(const struct flow_key *key, const struct flow_entry *entry, __u64 now)
+{
+	const struct flow_half *one = &entry->half[0], *other = &entry->half[1];
+	__u64 seen = one->last_seen_ns > other->last_seen_ns ? one->last_seen_ns : other->last_seen_ns;
+	enum flow_timeout timeout = flow_timeout(key->proto, flow_state(key->proto, one, other));
+
+	return now > seen && now - seen > cfg_timeout_ns[timeout & (TIMEOUT_MAX - 1)];
+}
+
+/* Nothing was seen of this direction for a second: the entry may be past its time-out, else it is fresh again. */
+static __noinline int flow_refresh(const struct packet *pkt, struct flow_entry *entry, __u64 now)
+{
+	if (flow_expired(&pkt->key, entry, now)) {
+		if (runtime.observers)
+			event_closed(pkt, entry);
+		return false;
+	}
+	/* Two CPUs may both do so; they write the same value but for nanoseconds. An ICMP error keeps nothing alive. */
+	if (!pkt->is_icmp_error)
+		entry->half[pkt->dir & 1].last_seen_ns = now;
+	return true;
+}
+
+/* A SYN that opens a new connection with the tuple of one that is closing (RFC 9293, 3.6.1 allows it in TIME-WAIT). */
+static __always_inline bool flow_reopened(const struct packet *pkt, const struct flow_entry *entry)
+{
+	return (pkt->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT)) == TCP_FLAG_SYN_BIT &&
+	       flow_state(IPPROTO_TCP, &entry->half[0], &entry->half[1]) >= FLOW_CLOSING;
+}
+
+/* TCP flags that this direction has not sent before, or a SYN. False: the packet opens a new connection. */
+static __noinline int flow_tcp_flags(const struct packet *pkt, struct flow_entry *entry)
+{
+	struct flow_half *half = &entry->half[pkt->dir & 1], *other = &entry->half[!(pkt->dir & 1)];
+	enum flow_state before = flow_state(IPPROTO_TCP, half, other), after;
+
+	if (flow_reopened(pkt, entry))
+		return false;
+	half->tcp_flags |= pkt->tcp_flags;
+	after = flow_state(IPPROTO_TCP, half, other);
+	if (after == FLOW_CLOSED && before != FLOW_CLOSED && runtime.observers)
+		event_closed(pkt, entry);
+	return true;
+}
+
+/* What was decided for this packet's direction, or NULL: it has to be decided now. `*known` is the connection's entry
+ * where there is one that still counts; its halves may be stale.
+ *
+ * The origin says where packets of this direction come from, so no other pod can ride on the entry. */
+static __always_inline struct flow_half *flow_lookup(const struct packet *pkt, struct flow_entry **known)
+{
+	struct flow_entry *entry = bpf_map_lookup_elem(&flows, &pkt->key);
+	struct flow_half *half;
+	__u64 now;
+
+	*known = entry;
+	if (!entry)
+		return NULL;
+	half = &entry->half[pkt->dir & 1];
+	if (unlikely(half->epoch != runtime.epoch || half->origin != pkt->origin))
+		return NULL;
+
+	now = bpf_ktime_get_coarse_ns();
+	if (unlikely(now - half->last_seen_ns > FLOW_REFRESH_NS) && !flow_refresh(pkt, entry, now)) {
+		*known = NULL;
+		return NULL;
+	}
+	if (unlikely(pkt->tcp_flags & (__u8)(TCP_FLAG_SYN_BIT | ~half->tcp_flags)) && !flow_tcp_flags(pkt, entry)) {
+		*known = NULL;
+		return NULL;
+	}
+	half->packets++;
+	half->bytes += pkt->ip_len;
+	return half;
+}
+
+/* Writes the entry that was built for a connection without one. It never costs the packet its way: the decision is made
+ * and stands in the scratch entry; without an entry the next packet is decided again. Before 6.15 an update may find its
+ * bucket locked by another CPU (EBUSY), and an LRU may have nothing to give up at the moment (ENOMEM). */
+static __always_inline void flow_insert(const struct flow_key *key, const struct flow_entry *entry)
+{
+	for (int i = 0; i < FLOW_INSERT_ATTEMPTS; i++) {
+		if (!bpf_map_update_elem(&flows, key, entry, BPF_ANY)) {
+			counter_add(COUNTER_FLOW_CREATED);
+			return;
+		}
+		counter_add(COUNTER_FLOW_INSERT_RETRIED);
+	}
+	counter_add(COUNTER_FLOW_INSERT_FAILED);
+}
+
+static __always_inline void flow_half_redecide(struct flow_half *half, const struct flow_half *fresh)
+{
+	half->origin = fresh->origin;
+	half->egress_ifindex = fresh->egress_ifindex;
+	half->mtu = fresh->mtu;
+	half->delivery = fresh->delivery;
+	half->l2_in = fresh->l2_in;
+	half->l2_out = fresh->l2_out;
+	/* Last and behind a full barrier: who sees the new epoch must see the decision, too. */
+	__sync_fetch_and_add(&half->packets, 0);
+	half->epoch = fresh->epoch;
+}
+
+/* Writes down the decision in `fresh`, in whose halves only what is decided has been set. A connection that has an entry
+ * keeps it with its counters and its state. */
+static __always_inline void flow_write(struct __sk_buff *skb, const struct packet *pkt, struct flow_entry *known,
+				       struct flow_entry *fresh)
+{
+	struct flow_half *half = &fresh->half[pkt->dir & 1], *other = &fresh->half[!(pkt->dir & 1)];
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (known && flow_reopened(pkt, known)) {
+		known = NULL;
+	} else if (known && flow_expired(&pkt->key, known, now)) {
+		if (runtime.observers)
+			event_closed(pkt, known);
+		known = NULL;
+	}
+	if (known) {
+		struct flow_half *old = &known->half[pkt->dir & 1];
+
+		flow_half_redecide(old, half);
+		flow_half_redecide(&known->half[!(pkt->dir & 1)], other);
+		old->last_seen_ns = now;
+		old->tcp_flags |= pkt->tcp_flags;
+		old->packets++;
+		old->bytes += pkt->ip_len;
+		counter_add(COUNTER_FLOW_REDECIDED);
+		return;
+	}
+	half->packets = 1;
+	half->bytes = pkt->ip_len;
+	half->last_seen_ns = now;
+	half->tcp_flags = pkt->tcp_flags;
+	fresh->created_ns = now;
+	fresh->initiator = pkt->dir & 1;
+	flow_insert(&pkt->key, fresh);
+	if (runtime.observers)
+		event_packet(skb, pkt, half, event_kind(EVENT_NEW, DROP_NONE));
+}
+
+#endif

@@ -1,0 +1,124 @@
+/* The ways out of a program: drop() counts, tells the observers and, where a router owes one, the sender; reply() sends
+ * back to the pod what the program has made of its packet; flow_apply() does what was decided for the flow. TC_ACT_* and
+ * the redirects appear here only. */
+#ifndef SLUICE_BPF_VERDICT_H
+#define SLUICE_BPF_VERDICT_H
+
+#include "lib/common.h"
+#include "lib/event.h"
+#include "lib/flow.h"
+#include "lib/icmp.h"
+#include "lib/metrics.h"
+#include "lib/packet.h"
+#include "lib/runtime.h"
+
+/* Into the pod behind this interface, as if it came from its gateway. */
+static __always_inline int reply(struct __sk_buff *skb)
+{
+	return bpf_redirect_peer(skb->ifindex, 0);
+}
+
+/* On to whoever comes next: other tc programs, the interface's qdiscs, the host's stack. */
+static __always_inline int pass(void)
+{
+	return TC_ACT_UNSPEC;
+}
+
+static __noinline int drop(struct __sk_buff *skb, struct packet *pkt, int err)
+{
+	const __u32 reason = -err & (DROP_REASON_MAX - 1);
+
+	metric_count(reason, pkt->hook, skb->len);
+	if (runtime.observers)
+		event_packet(skb, pkt, NULL, event_kind(EVENT_DROPPED, reason));
+	if ((reason == DROP_TTL_EXPIRED || reason == DROP_TOO_BIG) && !icmp_error(skb, pkt, reason))
+		return reply(skb);
+	return TC_ACT_SHOT;
+}
+
+/* How a packet that is longer than the MTU goes on: 0 as it is (its segments will fit), 1 through the stack, which
+ * fragments it (RFC 791, 2.3; only IPv4 without "don't fragment"), or not at all. */
+static __noinline int mtu_exceeded(struct __sk_buff *skb, struct packet *pkt, __u32 mtu)
+{
+	__u32 segment = skb->gso_size + pkt->l4_off - ETH_HLEN;
+	__u16 fragment;
+	__u8 data_offset;
+
+	if (skb->gso_size) {
+		if (pkt->l4_proto != IPPROTO_TCP)
+			segment += sizeof(struct udphdr);
+		else if (!bpf_skb_load_bytes(skb, pkt->l4_off + 12, &data_offset, sizeof(data_offset)))
+			segment += (data_offset >> 4) * 4;
+		if (segment <= mtu)
+			return 0;
+	}
+	if (pkt->is_v4) {
+		if (bpf_skb_load_bytes(skb, ETH_HLEN + offsetof(struct iphdr, frag_off), &fragment, sizeof(fragment)))
+			return -DROP_PARSE_SHORT;
+		if (!(fragment & bpf_htons(IPV4_DONT_FRAGMENT)))
+			return 1;
+	}
+	pkt->too_big_mtu = mtu;
+	return -DROP_TOO_BIG;
+}
+
+/* One hop less to live (RFC 1812, 5.3.1; RFC 8200, 3), and the MAC addresses of the way out. IPv4's header checksum
+ * follows by RFC 1624: the TTL is the upper byte of its 16-bit word. */
+static __always_inline int headers_rewrite(struct __sk_buff *skb, const struct packet *pkt, const struct flow_half *half)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	struct ipv6hdr *v6 = data + ETH_HLEN;
+	struct iphdr *v4 = data + ETH_HLEN;
+
+	if (pkt->is_v4) {
+		__u32 sum;
+
+		if ((void *)(v4 + 1) > data_end)
+			return -DROP_PARSE_SHORT;
+		if (v4->ttl <= 1)
+			return -DROP_TTL_EXPIRED;
+		v4->ttl--;
+		sum = v4->check + (__u32)bpf_htons(0x0100);
+		v4->check = sum + (sum >= 0xffff);
+	} else {
+		if ((void *)(v6 + 1) > data_end)
+			return -DROP_PARSE_SHORT;
+		if (v6->hop_limit <= 1)
+			return -DROP_TTL_EXPIRED;
+		v6->hop_limit--;
+	}
+	__builtin_memcpy(data, &half->l2_out, sizeof(half->l2_out));
+	return 0;
+}
+
+static __always_inline bool headers_linear(struct __sk_buff *skb, const struct packet *pkt)
+{
+	__u32 length = ETH_HLEN + (pkt->is_v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+
+	return skb->data_end - skb->data >= length || !bpf_skb_pull_data(skb, length);
+}
+
+static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt, const struct flow_half *half)
+{
+	bool to_stack = half->delivery == FLOW_TO_STACK;
+	int err = 0;
+
+	if (!to_stack && unlikely(pkt->ip_len > half->mtu)) {
+		err = mtu_exceeded(skb, pkt, half->mtu);
+		if (err > 0)
+			to_stack = true;
+	}
+	if (!to_stack) {
+		if (err < 0 || (err = headers_rewrite(skb, pkt, half)))
+			return drop(skb, pkt, err);
+	}
+	metric_count(DROP_NONE, pkt->hook, skb->len);
+	if (unlikely(runtime.packet_observers))
+		event_packet(skb, pkt, half, event_kind(EVENT_PACKET, DROP_NONE));
+	if (to_stack)
+		return pass();
+	return half->delivery == FLOW_TO_PEER ? bpf_redirect_peer(half->egress_ifindex, 0) :
+					      bpf_redirect(half->egress_ifindex, 0);
+}
+
+#endif

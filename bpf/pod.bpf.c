@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The programs on the host's end of a pod's veth pair: from_pod at its tc ingress sees what the pod sends, to_pod at its tc
+ * egress what the host's stack sends to the pod. Packets between pods of this node are decided wholly in from_pod. */
+#include "lib/common.h"
+#include "lib/flow.h"
+#include "lib/neighbour.h"
+#include "lib/packet.h"
+#include "lib/parse.h"
+#include "lib/route.h"
+#include "lib/verdict.h"
+
+SEC("tc")
+int from_pod(struct __sk_buff *skb)
+{
+	struct packet pkt = { .hook = HOOK_FROM_POD, .origin = skb->ifindex };
+	const struct flow_half *half = NULL;
+	struct flow_entry *known;
+	int err;
+
+	err = packet_parse(skb, &pkt);
+	if (likely(!err)) {
+		half = flow_lookup(&pkt, &known);
+		if (unlikely(half && !l2_expected(skb, half)))
+			half = NULL;
+		if (unlikely(!half)) {
+			err = decide_from_pod(skb, &pkt, known);
+			half = flow_fresh_half(&pkt);
+		}
+	}
+	if (unlikely(err == -DROP_NEIGHBOUR || err == -DROP_NOT_IP) && !(err = neighbour_answer(skb, &pkt)))
+		return reply(skb);
+	if (unlikely(err || !half))
+		return drop(skb, &pkt, err ?: -DROP_INTERNAL);
+	return flow_apply(skb, &pkt, half);
+}
+
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	struct packet pkt = { .hook = HOOK_TO_POD, .origin = skb->ifindex | FLOW_ORIGIN_HOST };
+	const struct flow_half *half = NULL;
+	struct flow_entry *known;
+	int err;
+
+	err = packet_parse(skb, &pkt);
+	if (likely(!err)) {
+		half = flow_lookup(&pkt, &known);
+		if (unlikely(!half && decided_in_from_pod(skb, &pkt, known)))
+			return pass();
+		if (unlikely(!half)) {
+			err = decide_to_pod(skb, &pkt, known);
+			half = flow_fresh_half(&pkt);
+		}
+	}
+	if (unlikely(err || !half))
+		return drop(skb, &pkt, err ?: -DROP_INTERNAL);
+	return flow_apply(skb, &pkt, half);
+}
+
+char sluice_license[] SEC("license") = "GPL";

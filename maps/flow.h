@@ -1,0 +1,131 @@
+/* flows: one entry for each connection, both directions in it.
+ *
+ * The key is the connection's tuple with the smaller (address, port) end first, so that a packet of either direction
+ * computes the same key. The value has a half for each direction on its own cache line: half[0] is for packets from
+ * end[0] to end[1]. A half is written by the CPUs that carry its direction and read by the other's only for the state.
+ *
+ * One entry instead of two costs one insert for a new connection, and no half can be evicted alone: an LRU that is full
+ * forgets whole connections, never one direction of one.
+ */
+#ifndef SLUICE_MAPS_FLOW_H
+#define SLUICE_MAPS_FLOW_H
+
+#include "maps/types.h"
+
+SLUICE_LAYOUTS_BEGIN
+
+/* flows: key. "Smaller" compares the address as two 64-bit words as they lie in memory, then the port: any total order
+ * does, and this one costs two loads. For ICMP echo both ports hold the identifier (RFC 792); for protocols without
+ * ports, and ICMP without identifier, they are 0. */
+struct flow_key {
+	struct addr addr[2];
+	be16 port[2];
+	__u8 proto; /* IPPROTO_* */
+	__u8 pad[3];
+};
+static_assert(sizeof(struct flow_key) == 40, "struct flow_key is map ABI");
+
+/* What happens to a packet of this direction. Never renumbered. */
+enum flow_delivery {
+	FLOW_UNDECIDED = 0,
+	FLOW_TO_PEER = 1,   /* into the pod behind egress_ifindex, past the host's stack */
+	FLOW_TO_DEVICE = 2, /* out of egress_ifindex, through its qdisc */
+	FLOW_TO_STACK = 3,  /* the host's stack goes on with it */
+};
+
+/* In flow_half.origin: the packet comes out of the host's stack to the interface (to_pod), not in from it (from_pod).
+ * An ifindex is a positive int, so this bit is free. */
+#define FLOW_ORIGIN_HOST (1U << 31)
+
+/* The TCP flags as they stand in the header's byte 13 (RFC 9293, 3.1). */
+#define TCP_FLAG_FIN_BIT 0x01
+#define TCP_FLAG_SYN_BIT 0x02
+#define TCP_FLAG_RST_BIT 0x04
+#define TCP_FLAG_ACK_BIT 0x10
+
+/* The two addresses that open an Ethernet frame. */
+struct l2_pair {
+	__u8 dst[6];
+	__u8 src[6];
+};
+
+/* One direction. 64 bytes: a cache line.
+ *
+ * Two CPUs that carry the same direction at the same moment may lose an increment of a counter to each other; an exact
+ * count would cost two locked instructions on every packet. */
+struct flow_half {
+	__u64 packets;        /* as the datapath sees them: a GSO packet counts once */
+	__u64 bytes;          /* from the IP header on */
+	__u64 last_seen_ns;   /* CLOCK_MONOTONIC, refreshed at most once a second */
+	__u32 epoch;          /* runtime.epoch that this half was decided in; another one means: decide anew */
+	__u32 origin;         /* ifindex where its packets must come from, with FLOW_ORIGIN_HOST */
+	__u32 egress_ifindex; /* for FLOW_TO_PEER and FLOW_TO_DEVICE; for FLOW_TO_STACK the pod's it will reach, or 0 */
+	__u16 mtu;            /* of the way out, from the IP header on; 0: the stack looks after it */
+	__u8 delivery;         /* enum flow_delivery */
+	__u8 tcp_flags;       /* all that this direction has sent, TCP_FLAG_*_BIT */
+	struct l2_pair l2_in;  /* the frame must have these: the pod's own MAC, sent to its gateway */
+	struct l2_pair l2_out; /* and leaves with these */
+};
+static_assert(sizeof(struct flow_half) == 64, "struct flow_half is map ABI");
+
+/* flows: value. Written by the datapath only. */
+struct flow_entry {
+	struct flow_half half[2];
+	__u64 created_ns; /* CLOCK_MONOTONIC */
+	__u8 initiator;   /* the half whose packet came first: 0 or 1 */
+	__u8 pad[7];
+};
+static_assert(sizeof(struct flow_entry) == 144, "struct flow_entry is map ABI");
+
+/* How far a connection is. It follows from what both halves have seen, so no CPU has to write it. */
+enum flow_state {
+	FLOW_OPENING = 0,     /* no answer yet */
+	FLOW_ESTABLISHED = 1, /* both directions have been heard: TCP acknowledged, others a packet */
+	FLOW_CLOSING = 2,     /* TCP: one end has sent FIN */
+	FLOW_CLOSED = 3,      /* TCP: both have, or one has reset it */
+};
+
+static inline enum flow_state flow_state(__u8 proto, const struct flow_half *one, const struct flow_half *other)
+{
+	const __u8 either = one->tcp_flags | other->tcp_flags, both = one->tcp_flags & other->tcp_flags;
+
+	if (proto != 6 /* IPPROTO_TCP */)
+		return one->packets && other->packets ? FLOW_ESTABLISHED : FLOW_OPENING;
+	if ((either & TCP_FLAG_RST_BIT) || (both & TCP_FLAG_FIN_BIT))
+		return FLOW_CLOSED;
+	if (either & TCP_FLAG_FIN_BIT)
+		return FLOW_CLOSING;
+	return both & TCP_FLAG_ACK_BIT ? FLOW_ESTABLISHED : FLOW_OPENING;
+}
+
+/* Which time-out a flow has: an index into the datapath's table of time-outs (cfg_timeout_ns). */
+enum flow_timeout {
+	TIMEOUT_TCP_OPENING = 0, /* the first four are in the order of enum flow_state */
+	TIMEOUT_TCP_ESTABLISHED = 1,
+	TIMEOUT_TCP_CLOSING = 2,
+	TIMEOUT_TCP_CLOSED = 3,
+	TIMEOUT_UDP_OPENING = 4,
+	TIMEOUT_UDP_ESTABLISHED = 5,
+	TIMEOUT_ICMP = 6,
+	TIMEOUT_OTHER = 7,
+	TIMEOUT_MAX = 8,
+};
+
+static inline enum flow_timeout flow_timeout(__u8 proto, enum flow_state state)
+{
+	switch (proto) {
+	case 6: /* IPPROTO_TCP */
+		return (enum flow_timeout)state;
+	case 17: /* IPPROTO_UDP */
+		return state == FLOW_OPENING ? TIMEOUT_UDP_OPENING : TIMEOUT_UDP_ESTABLISHED;
+	case 1: /* IPPROTO_ICMP */
+	case 58: /* IPPROTO_ICMPV6 */
+		return TIMEOUT_ICMP;
+	default:
+		return TIMEOUT_OTHER;
+	}
+}
+
+SLUICE_LAYOUTS_END
+
+#endif
