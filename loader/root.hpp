@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <string>
 
+#include "maps/layout.h"
+
 namespace sluice::loader {
 
 class Root {
@@ -16,10 +18,13 @@ class Root {
   static Root from_environment();
 
   [[nodiscard]] const std::filesystem::path& prefix() const { return prefix_; }
-  [[nodiscard]] std::filesystem::path bpffs() const { return at("/sys/fs/bpf"); }         ///< a mounted bpf filesystem
-  [[nodiscard]] std::filesystem::path pins() const { return at("/sys/fs/bpf/sluice"); }   ///< maps, programs, links
-  [[nodiscard]] std::filesystem::path state() const { return at("/var/lib/sluice"); }     ///< survives a reboot
-  [[nodiscard]] std::filesystem::path run() const { return at("/run/sluice"); }           ///< locks, sockets
+  [[nodiscard]] std::filesystem::path bpffs() const { return at("/sys/fs/bpf"); }        ///< a mounted bpf filesystem
+  [[nodiscard]] std::filesystem::path pins() const { return at("/sys/fs/bpf/sluice"); }  ///< maps, programs, links
+  [[nodiscard]] std::filesystem::path maps() const {
+    return pins() / "maps" / ("v" + std::to_string(SLUICE_LAYOUT_VERSION));
+  }
+  [[nodiscard]] std::filesystem::path state() const { return at("/var/lib/sluice"); }  ///< survives a reboot
+  [[nodiscard]] std::filesystem::path run() const { return at("/run/sluice"); }        ///< locks, sockets
   [[nodiscard]] std::filesystem::path config_file() const { return at("/etc/sluice/sluice.yaml"); }
   [[nodiscard]] std::filesystem::path objects() const { return at("/etc/sluice/objects"); }  ///< manifests, watched
 

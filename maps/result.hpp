@@ -6,7 +6,8 @@
 ///     return Fd(fd);
 ///   }
 ///   Fd map = TRY(open_map(path));            // hands an error on
-///   Fd map = TRY(open_map(path).context("load pod.bpf.o"));  // "load pod.bpf.o: open map ...: No such file or directory"
+///   Fd map = TRY(open_map(path).context("load pod.bpf.o"));  // "load pod.bpf.o: open map ...: No such file or
+///   directory"
 #pragma once
 
 #include <cstring>
@@ -36,7 +37,7 @@ class [[nodiscard]] Result {
  public:
   using value_type = T;
 
-  Result(T value) : inner_(std::move(value)) {}                      // NOLINT(google-explicit-constructor)
+  Result(T value) : inner_(std::move(value)) {}                       // NOLINT(google-explicit-constructor)
   Result(Error error) : inner_(std::unexpected(std::move(error))) {}  // NOLINT(google-explicit-constructor)
 
   explicit operator bool() const { return inner_.has_value(); }
@@ -86,9 +87,9 @@ class [[nodiscard]] Result<void> {
 }  // namespace sluice
 
 /// The value of a Result, or a return of its error from the function around it.
-#define TRY(expression)                              \
-  __extension__({                                    \
-    auto try_result_ = (expression);                 \
-    if (!try_result_) return try_result_.error();    \
-    *std::move(try_result_);                         \
+#define TRY(expression)                           \
+  __extension__({                                 \
+    auto try_result_ = (expression);              \
+    if (!try_result_) return try_result_.error(); \
+    *std::move(try_result_);                      \
   })

@@ -1,0 +1,123 @@
+#include "maps/map.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace sluice::maps::raw {
+namespace {
+
+constexpr std::uint32_t kBatch = 4096;  // elements a system call; grows where one bucket holds more
+
+Result<bpf_map_info> info(const Fd& map) {
+  bpf_map_info result{};
+  std::uint32_t size = sizeof(result);
+  if (bpf_obj_get_info_by_fd(map.get(), &result, &size) != 0) return fail(errno, "read what a map is");
+  return result;
+}
+
+Result<std::size_t> dump_one_by_one(const Fd& map, std::size_t key_size, std::size_t value_size,
+                                    std::vector<std::byte>& keys, std::vector<std::byte>& values) {
+  std::size_t count = 0;
+  std::vector<std::byte> key(key_size), next(key_size), value(value_size);
+  for (const void* from = nullptr; bpf_map_get_next_key(map.get(), from, next.data()) == 0; from = key.data()) {
+    key = next;
+    if (bpf_map_lookup_elem(map.get(), key.data(), value.data()) != 0) continue;  // erased meanwhile
+    keys.insert(keys.end(), key.begin(), key.end());
+    values.insert(values.end(), value.begin(), value.end());
+    count++;
+  }
+  if (errno != ENOENT) return fail(errno, "walk a map");
+  return count;
+}
+
+}  // namespace
+
+Result<Fd> open_pin(const std::filesystem::path& pin, std::size_t key_size, std::size_t value_size) {
+  const int fd = bpf_obj_get(pin.c_str());
+  if (fd < 0) return fail(errno, "open map " + pin.string());
+  Fd map(fd);
+  const bpf_map_info found = TRY(info(map).context("open map " + pin.string()));
+  if (found.key_size != key_size || found.value_size != value_size)
+    return refuse(EPROTO, "open map " + pin.string() + ": it has another layout (keys of " +
+                              std::to_string(found.key_size) + " and values of " + std::to_string(found.value_size) +
+                              " bytes instead of " + std::to_string(key_size) + " and " + std::to_string(value_size) +
+                              "): it was made by another version of Sluice");
+  return map;
+}
+
+Result<bool> lookup(const Fd& map, const void* key, void* value) {
+  if (bpf_map_lookup_elem(map.get(), key, value) == 0) return true;
+  if (errno == ENOENT) return false;
+  return fail(errno, "look up an element of a map");
+}
+
+Result<void> update(const Fd& map, const void* key, const void* value, std::uint64_t flags) {
+  for (int attempt = 1;; attempt++) {  // EBUSY: before 6.15, a bucket that another CPU has locked
+    if (bpf_map_update_elem(map.get(), key, value, flags) == 0) return {};
+    if (errno != EBUSY || attempt == 100) return fail(errno, "write an element of a map");
+  }
+}
+
+Result<bool> erase(const Fd& map, const void* key) {
+  for (int attempt = 1;; attempt++) {
+    if (bpf_map_delete_elem(map.get(), key) == 0) return true;
+    if (errno == ENOENT) return false;
+    if (errno != EBUSY || attempt == 100) return fail(errno, "erase an element of a map");
+  }
+}
+
+Result<std::size_t> dump(const Fd& map, std::size_t key_size, std::size_t value_size, std::vector<std::byte>& keys,
+                         std::vector<std::byte>& values) {
+  std::vector<std::byte> token(std::max<std::size_t>(key_size, 8)), next_token(token.size());
+  std::size_t count = 0;
+  std::uint32_t batch = kBatch;
+  bool first = true;
+  while (true) {
+    keys.resize((count + batch) * key_size);
+    values.resize((count + batch) * value_size);
+    std::uint32_t got = batch;
+    const int err = bpf_map_lookup_batch(map.get(), first ? nullptr : token.data(), next_token.data(),
+                                         &keys[count * key_size], &values[count * value_size], &got, nullptr);
+    const int code = err == 0 ? 0 : errno;
+    if (code == ENOSPC) {
+      batch *= 2;
+      continue;
+    }
+    if (first && code != 0 && code != ENOENT) {  // this type of map knows no batches
+      keys.clear();
+      values.clear();
+      return dump_one_by_one(map, key_size, value_size, keys, values);
+    }
+    if (code != 0 && code != ENOENT) return fail(code, "read the elements of a map");
+    count += got;
+    if (code == ENOENT) break;
+    token = next_token;
+    first = false;
+  }
+  keys.resize(count * key_size);
+  values.resize(count * value_size);
+  return count;
+}
+
+Result<std::uint32_t> capacity(const Fd& map) { return TRY(info(map)).max_entries; }
+
+Result<void*> map_memory(const Fd& map, std::size_t size) {
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, map.get(), 0);
+  if (memory == MAP_FAILED) return fail(errno, "map the memory of a map");
+  return memory;
+}
+
+void unmap_memory(void* memory, std::size_t size) { munmap(memory, size); }
+
+std::size_t possible_cpus() {
+  static const int cpus = libbpf_num_possible_cpus();
+  return cpus > 0 ? cpus : 1;
+}
+
+}  // namespace sluice::maps::raw
