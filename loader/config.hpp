@@ -15,19 +15,20 @@ namespace sluice::loader {
 
 /// How programs are attached to the pods' interfaces.
 enum class AttachMode {
-  kAuto,    ///< clsact: an attach or detach by tcx waits for an RCU grace period (6 to 25 ms) while it holds the RTNL lock
+  kAuto,    ///< clsact: an attach or detach by tcx waits for an RCU grace period (6 to 25 ms) while it holds the RTNL
+            ///< lock
   kTcx,     ///< tcx link pinned in bpffs (kernel 6.6): an interface with other tc users, its own ingress qdisc included
   kClsact,  ///< cls_bpf filters on a clsact qdisc: every kernel
 };
 
 /// How long a flow entry is believed without traffic. TCP's states are those of struct flow_entry (maps/flow.h).
 struct Timeouts {
-  std::chrono::seconds tcp_opening{60};        ///< SYN seen, no answer yet
+  std::chrono::seconds tcp_opening{60};         ///< SYN seen, no answer yet
   std::chrono::seconds tcp_established{86400};  ///< RFC 5382, REQ-5: not less than 2 h 4 min
-  std::chrono::seconds tcp_closing{60};        ///< FIN seen
-  std::chrono::seconds tcp_closed{10};         ///< RST seen, or FIN from both ends
-  std::chrono::seconds udp_opening{30};        ///< no answer yet
-  std::chrono::seconds udp_established{180};   ///< RFC 4787, REQ-5: not less than 2 min
+  std::chrono::seconds tcp_closing{60};         ///< FIN seen
+  std::chrono::seconds tcp_closed{10};          ///< RST seen, or FIN from both ends
+  std::chrono::seconds udp_opening{30};         ///< no answer yet
+  std::chrono::seconds udp_established{180};    ///< RFC 4787, REQ-5: not less than 2 min
   std::chrono::seconds icmp{30};
   std::chrono::seconds other{600};
 };
@@ -40,12 +41,12 @@ struct MapSizes {
 };
 
 struct NodeConfig {
-  std::string node_name;              ///< empty: the host name
+  std::string node_name;                ///< empty: the host name
   std::vector<Address> node_addresses;  ///< sources of the ICMP errors that the datapath sends; empty: the pod gateway
-  std::vector<Prefix> pod_cidrs;      ///< at most one of each family is given to a pod
-  int mtu = 0;                        ///< of the pods' interfaces; 0: that of the default route's device, else 1500
+  std::vector<Prefix> pod_cidrs;        ///< at most one of each family is given to a pod
+  int mtu = 0;                          ///< of the pods' interfaces; 0: that of the default route's device, else 1500
   AttachMode pod_attach = AttachMode::kAuto;
-  bool forwarding = true;             ///< switch on IP forwarding in the node's namespace
+  bool forwarding = true;  ///< switch on IP forwarding in the node's namespace
   Timeouts timeouts;
   MapSizes maps;
 

@@ -86,10 +86,14 @@ class [[nodiscard]] Result<void> {
 
 }  // namespace sluice
 
-/// The value of a Result, or a return of its error from the function around it.
-#define TRY(expression)                           \
-  __extension__({                                 \
-    auto try_result_ = (expression);              \
-    if (!try_result_) return try_result_.error(); \
-    *std::move(try_result_);                      \
+/// The value of a Result, or a return of its error from the function around it. May stand inside another TRY.
+#define TRY(expression) SLUICE_TRY_AS(SLUICE_TRY_NAME(try_result_, __COUNTER__), expression)
+
+#define SLUICE_TRY_NAME(stem, number) SLUICE_TRY_JOIN(stem, number)
+#define SLUICE_TRY_JOIN(stem, number) stem##number
+#define SLUICE_TRY_AS(name, expression) \
+  __extension__({                       \
+    auto name = (expression);           \
+    if (!name) return name.error();     \
+    *std::move(name);                   \
   })

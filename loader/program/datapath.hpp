@@ -23,8 +23,9 @@ struct Endpoint {
   int ifindex = 0;  ///< the host's end of the veth pair, whose MAC address is kHostMac
   Mac pod_mac;
   int mtu = 1500;
-  bool through_stack = false;  ///< deliver through the host's stack, so that other tc and netfilter users see the packets
-  bool shaped = false;         ///< a qdisc on the host's end limits what the pod receives: deliver through it
+  bool through_stack =
+      false;            ///< deliver through the host's stack, so that other tc and netfilter users see the packets
+  bool shaped = false;  ///< a qdisc on the host's end limits what the pod receives: deliver through it
 };
 
 /// How a pod's interface is attached now.
@@ -51,7 +52,7 @@ class Datapath {
   /// Takes the programs off again. Succeeds when they or the interface are gone already. Before the interface is
   /// deleted this is only needed for tcx, whose pinned links outlive it.
   Result<void> detach_pod(int ifindex, const std::string& host_name);
-  Result<PodAttachment> pod_attachment(int ifindex);
+  Result<PodAttachment> pod_attachment(int ifindex, const std::string& host_name);
 
   /// Makes `address` known as a pod of this node; from the next packet on it is delivered there.
   Result<void> put_endpoint(const Address& address, const Endpoint& endpoint);

@@ -1,0 +1,118 @@
+#include "loader/agent/agent.hpp"
+
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "loader/config.hpp"
+#include "loader/program/lifecycle.hpp"
+
+namespace sluice::loader::agent {
+namespace {
+
+constexpr std::uint64_t kCareIntervalUs = 10'000'000;
+constexpr std::uint64_t kCareAccuracyUs = 1'000'000;
+
+struct EventDelete {
+  void operator()(sd_event* event) const { sd_event_unref(event); }
+};
+using Event = std::unique_ptr<sd_event, EventDelete>;
+
+struct Agent {
+  Root root;
+  NodeConfig config;
+
+  Result<void> reload() {
+    NodeConfig wanted = TRY(NodeConfig::read(root));
+    const program::LoadReport report = TRY(program::load(root, wanted));
+    config = std::move(wanted);
+    for (const std::string& warning : report.warnings) spdlog::warn("msg=\"{}\"", warning);
+    using Outcome = program::LoadReport::Outcome;
+    spdlog::info("msg=\"datapath {}\" hooks={}",
+                 report.outcome == Outcome::kUnchanged ? "is in force already"
+                 : report.outcome == Outcome::kLoaded  ? "loaded"
+                                                       : "upgraded in place",
+                 report.hooks);
+    return {};
+  }
+
+  /// What somebody has taken away is put back: programs of a pod's interface, or the whole datapath.
+  void care() {
+    auto repaired = program::repair(root, config.pod_attach);
+    if (repaired.failed_with(ENOENT)) {
+      spdlog::warn("msg=\"the datapath is gone: loading it again\"");
+      if (auto loaded = reload(); !loaded) spdlog::error("msg=\"{}\"", loaded.error().message);
+    } else if (!repaired) {
+      spdlog::error("msg=\"look after the pods' interfaces: {}\"", repaired.error().message);
+    } else if (*repaired > 0) {
+      spdlog::warn("msg=\"interfaces had lost their programs: attached again\" interfaces={}", *repaired);
+    }
+  }
+};
+
+int on_care(sd_event_source* timer, std::uint64_t /*now*/, void* agent) {
+  static_cast<Agent*>(agent)->care();
+  return sd_event_source_set_time_relative(timer, kCareIntervalUs);
+}
+
+int on_hangup(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, void* agent) {
+  if (auto done = static_cast<Agent*>(agent)->reload(); !done)
+    spdlog::error("msg=\"configuration not taken over, the former one stays in force: {}\"", done.error().message);
+  return 0;
+}
+
+void log_to_stderr() {
+  auto logger = spdlog::stderr_logger_mt("sluiced");
+  logger->set_pattern("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v");
+  spdlog::set_default_logger(std::move(logger));
+}
+
+Result<void> add_sources(sd_event* event, Agent& agent) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  if (sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return fail(errno, "block signals");
+  // Without a handler, a signal ends the loop.
+  for (const int signal : {SIGTERM, SIGINT})
+    if (const int err = sd_event_add_signal(event, nullptr, signal, nullptr, nullptr); err < 0)
+      return fail(-err, "wait for signals");
+  if (const int err = sd_event_add_signal(event, nullptr, SIGHUP, on_hangup, &agent); err < 0)
+    return fail(-err, "wait for SIGHUP");
+
+  sd_event_source* timer = nullptr;
+  if (const int err =
+          sd_event_add_time_relative(event, &timer, CLOCK_MONOTONIC, kCareIntervalUs, kCareAccuracyUs, on_care, &agent);
+      err < 0)
+    return fail(-err, "start a timer");
+  sd_event_source_set_enabled(timer, SD_EVENT_ON);
+  sd_event_source_set_floating(timer, 1);
+  sd_event_source_unref(timer);
+  if (const int err = sd_event_set_watchdog(event, 1); err < 0) return fail(-err, "start the watchdog");
+  return {};
+}
+
+}  // namespace
+
+Result<void> run(const Root& root) {
+  log_to_stderr();
+  Agent agent{root, {}};
+  sd_event* made = nullptr;
+  if (const int err = sd_event_new(&made); err < 0) return fail(-err, "make an event loop");
+  const Event event(made);
+  TRY(add_sources(event.get(), agent));
+  TRY(agent.reload());
+  agent.care();
+  sd_notify(0, "READY=1");
+  const int status = sd_event_loop(event.get());
+  sd_notify(0, "STOPPING=1");
+  if (status < 0) return fail(-status, "event loop");
+  spdlog::info("msg=\"stopped; the datapath stays in force\"");
+  return {};
+}
+
+}  // namespace sluice::loader::agent

@@ -1,0 +1,171 @@
+#include "loader/config.hpp"
+
+#include <yaml-cpp/yaml.h>
+
+#include <cerrno>
+#include <charconv>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <sstream>
+
+namespace sluice::loader {
+namespace {
+
+/// Reads one key's value into the configuration. The error says what is wrong with the value, without its place.
+using Reader = std::function<Result<void>(const YAML::Node&)>;
+using Readers = std::map<std::string, Reader>;
+
+Error bad(const std::string& what) { return refuse(EINVAL, what); }
+
+Result<std::string> read_text(const YAML::Node& node) {
+  if (!node.IsScalar()) return bad("must be a single value");
+  return node.Scalar();
+}
+
+Result<long> read_number(const YAML::Node& node, long least, long most) {
+  const std::string text = TRY(read_text(node));
+  long number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < least || number > most)
+    return bad("must be a number from " + std::to_string(least) + " to " + std::to_string(most) + ", not \"" + text +
+               "\"");
+  return number;
+}
+
+Result<bool> read_switch(const YAML::Node& node) {
+  const std::string text = TRY(read_text(node));
+  if (text == "true") return true;
+  if (text == "false") return false;
+  return bad("must be true or false, not \"" + text + "\"");
+}
+
+/// A duration as Kubernetes and Go write it, in whole seconds: "90s", "5m", "24h", "1h30m".
+Result<std::chrono::seconds> read_duration(const YAML::Node& node) {
+  const std::string text = TRY(read_text(node));
+  std::chrono::seconds total{0};
+  const char *at = text.data(), *end = at + text.size();
+  while (at != end) {
+    long number = 0;
+    const auto [unit, error] = std::from_chars(at, end, number);
+    const long factor = unit == end ? 0 : *unit == 's' ? 1 : *unit == 'm' ? 60 : *unit == 'h' ? 3600 : 0;
+    if (error != std::errc() || factor == 0 || number < 0 || number > 1000000) {
+      total = {};
+      break;
+    }
+    total += std::chrono::seconds(number * factor);
+    at = unit + 1;
+  }
+  if (total.count() < 1)
+    return bad("must be a duration of at least one second such as 90s, 5m or 24h, not \"" + text + "\"");
+  return total;
+}
+
+template <typename T>
+Result<std::vector<T>> read_list(const YAML::Node& node) {
+  if (!node.IsSequence()) return bad("must be a list");
+  std::vector<T> items;
+  for (const YAML::Node& item : node) items.push_back(TRY(T::parse(TRY(read_text(item)))));
+  return items;
+}
+
+Result<AttachMode> read_attach_mode(const YAML::Node& node) {
+  const std::string text = TRY(read_text(node));
+  if (text == "auto") return AttachMode::kAuto;
+  if (text == "tcx") return AttachMode::kTcx;
+  if (text == "clsact") return AttachMode::kClsact;
+  return bad("must be auto, tcx or clsact, not \"" + text + "\"");
+}
+
+/// Reads a mapping of which all keys are known. Names the place of what is wrong.
+Result<void> read_mapping(const YAML::Node& node, const Readers& readers) {
+  if (!node.IsMap()) return bad("must be a mapping");
+  for (const auto& entry : node) {
+    const std::string key = entry.first.as<std::string>("?");
+    const std::string place = "line " + std::to_string(entry.first.Mark().line + 1) + ": " + key;
+    const auto reader = readers.find(key);
+    if (reader == readers.end()) return bad(place + " is not known here");
+    if (auto done = reader->second(entry.second); !done) {
+      const std::string& why = done.error().message;
+      return bad(why.starts_with("line ") ? why : place + " " + why);
+    }
+  }
+  return {};
+}
+
+/// A reader that keeps what `read` makes of the value.
+template <typename T, typename Read>
+Reader into(T& target, Read read) {
+  return [&target, read](const YAML::Node& node) -> Result<void> {
+    target = TRY(read(node));
+    return {};
+  };
+}
+
+Reader into_count(std::uint32_t& target) {
+  return into(target, [](const YAML::Node& node) -> Result<std::uint32_t> {
+    return static_cast<std::uint32_t>(TRY(read_number(node, 16, 1L << 26)));
+  });
+}
+
+Reader timeouts_reader(Timeouts& timeouts) {
+  return [&timeouts](const YAML::Node& node) {
+    return read_mapping(node, {{"tcpOpening", into(timeouts.tcp_opening, read_duration)},
+                               {"tcpEstablished", into(timeouts.tcp_established, read_duration)},
+                               {"tcpClosing", into(timeouts.tcp_closing, read_duration)},
+                               {"tcpClosed", into(timeouts.tcp_closed, read_duration)},
+                               {"udpOpening", into(timeouts.udp_opening, read_duration)},
+                               {"udpEstablished", into(timeouts.udp_established, read_duration)},
+                               {"icmp", into(timeouts.icmp, read_duration)},
+                               {"other", into(timeouts.other, read_duration)}});
+  };
+}
+
+Reader sizes_reader(MapSizes& sizes) {
+  return [&sizes](const YAML::Node& node) {
+    return read_mapping(node, {{"flows", into_count(sizes.flows)},
+                               {"endpoints", into_count(sizes.endpoints)},
+                               {"fragments", into_count(sizes.fragments)}});
+  };
+}
+
+Result<int> read_mtu(const YAML::Node& node) {
+  const long mtu = TRY(read_number(node, 0, 65535));
+  if (mtu != 0 && mtu < 1280) return bad("must be 0 (found out) or at least 1280, what IPv6 needs");  // RFC 8200, 5
+  return static_cast<int>(mtu);
+}
+
+}  // namespace
+
+Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string& file_name) {
+  NodeConfig config;
+  const Readers readers = {{"nodeName", into(config.node_name, read_text)},
+                           {"nodeAddresses", into(config.node_addresses, read_list<Address>)},
+                           {"podCIDRs", into(config.pod_cidrs, read_list<Prefix>)},
+                           {"mtu", into(config.mtu, read_mtu)},
+                           {"podAttach", into(config.pod_attach, read_attach_mode)},
+                           {"forwarding", into(config.forwarding, read_switch)},
+                           {"timeouts", timeouts_reader(config.timeouts)},
+                           {"maps", sizes_reader(config.maps)}};
+  try {
+    const YAML::Node document = YAML::Load(yaml);
+    if (document.IsNull()) return config;
+    if (auto read = read_mapping(document, readers); !read) return bad(file_name + ": " + read.error().message);
+  } catch (const YAML::Exception& error) {
+    return bad(file_name + ": " + error.what());
+  }
+  return config;
+}
+
+Result<NodeConfig> NodeConfig::read(const Root& root) {
+  std::ifstream file(root.config_file());
+  if (!file) {
+    if (errno == ENOENT) return NodeConfig{};
+    return fail(errno, "open " + root.config_file().string());
+  }
+  std::stringstream text;
+  text << file.rdbuf();
+  return parse(text.str(), root.config_file());
+}
+
+}  // namespace sluice::loader

@@ -1,0 +1,169 @@
+#include "loader/program/lifecycle.hpp"
+
+#include <cerrno>
+#include <filesystem>
+#include <functional>
+#include <optional>
+
+#include "loader/net/netlink.hpp"
+#include "loader/program/datapath.hpp"
+#include "loader/program/forwarding.hpp"
+#include "loader/program/hook.hpp"
+#include "loader/program/lock.hpp"
+#include "loader/program/object.hpp"
+#include "loader/program/pin.hpp"
+#include "loader/program/record.hpp"
+#include "loader/undo.hpp"
+
+namespace sluice::loader::program {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The two programs that a pod's interface has, by hook.
+struct Programs {
+  Fd ingress;
+  Fd egress;
+  [[nodiscard]] const Fd& of(Hook hook) const { return hook == Hook::kIngress ? ingress : egress; }
+};
+
+Result<Programs> programs_of(const Object& object) {
+  return Programs{TRY(object.program(kFromPod)), TRY(object.program(kToPod))};
+}
+
+/// ENOENT: nothing is loaded.
+Result<Programs> pinned_programs(const Root& root) {
+  return Programs{TRY(open_pin(program_pin(root, kFromPod))), TRY(open_pin(program_pin(root, kToPod)))};
+}
+
+/// One place where a program of ours may be, and how it is given another. False: there is none any more.
+using Place = std::function<Result<bool>(const Programs&)>;
+
+std::vector<fs::path> files_in(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) files.push_back(entry.path());
+  return files;
+}
+
+Hook hook_of_link(const fs::path& pin) {
+  return pin.string().ends_with("-in") ? Hook::kIngress : Hook::kEgress;  // as link_pin names them
+}
+
+/// All places in this network namespace: the clsact hooks of every veth, and the pinned tcx links.
+Result<std::vector<Place>> places(const Root& root) {
+  std::vector<Place> found;
+  net::Netlink netlink = TRY(net::Netlink::open());
+  for (const net::Link& link : TRY(netlink.links())) {
+    if (link.kind != "veth") continue;
+    for (const Hook hook : {Hook::kIngress, Hook::kEgress})
+      found.push_back([hook, ifindex = link.ifindex](const Programs& programs) {
+        return clsact::replace(ifindex, hook, programs.of(hook));
+      });
+  }
+  for (const fs::path& pin : files_in(root.pins() / "links"))
+    found.push_back([pin](const Programs& programs) { return tcx::replace(pin, programs.of(hook_of_link(pin))); });
+  return found;
+}
+
+/// Switches all places to `next`, or, where one refuses, those before it back to `former`.
+Result<std::size_t> switch_programs(const std::vector<Place>& all, const Programs& next,
+                                    const std::optional<Programs>& former) {
+  std::size_t switched = 0;
+  for (std::size_t i = 0; i < all.size(); i++) {
+    auto done = all[i](next);
+    if (done) {
+      switched += *done ? 1 : 0;
+      continue;
+    }
+    std::string message = done.error().message;
+    for (std::size_t back = 0; former && back < i; back++)
+      if (auto undone = all[back](*former); !undone) message += "; undo: " + undone.error().message;
+    return refuse(done.error().code, message);
+  }
+  return switched;
+}
+
+Result<void> pin_programs(const Root& root, const Programs& programs) {
+  TRY(replace_pin(programs.ingress, program_pin(root, kFromPod)));
+  return replace_pin(programs.egress, program_pin(root, kToPod));
+}
+
+/// Maps of other layouts, which no program uses any more.
+void remove_old_maps(const Root& root) {
+  for (const fs::path& folder : files_in(root.pins() / "maps")) {
+    std::error_code error;
+    if (folder != root.maps()) fs::remove_all(folder, error);
+  }
+}
+
+}  // namespace
+
+Result<LoadReport> load(const Root& root, const NodeConfig& config) {
+  const Lock lock = TRY(Lock::exclusive(root));
+  const std::string identity = object_identity(config);
+  TRY(prepare_pins(root));
+  if (config.forwarding) TRY(enable_forwarding());
+
+  std::optional<Programs> former;
+  if (auto pinned = pinned_programs(root)) former = std::move(*pinned);
+  const auto record = load_record(root);
+  if (former && record && record->complete && record->identity == identity) return LoadReport{};
+
+  Undo pins([&] {
+    std::error_code ignored;
+    if (!former) fs::remove_all(root.pins(), ignored);
+  });
+  const Object object = TRY(Object::load(root, config));
+  const Programs next = TRY(programs_of(object));
+  // A kill between here and the end leaves two generations side by side, which the next load must not take for one.
+  TRY(write_load_record(root, {SLUICE_VERSION, identity, false}));
+  LoadReport report{former ? LoadReport::Outcome::kUpgraded : LoadReport::Outcome::kLoaded, 0, object.warnings()};
+  report.hooks = TRY(switch_programs(TRY(places(root)), next, former));
+  TRY(pin_programs(root, next));
+  TRY(write_load_record(root, {SLUICE_VERSION, identity, true}));
+  pins.release();
+  remove_old_maps(root);
+  return report;
+}
+
+Result<std::size_t> remove(const Root& root) {
+  const Lock lock = TRY(Lock::exclusive(root));
+  std::size_t hooks = 0;
+  net::Netlink netlink = TRY(net::Netlink::open());
+  for (const net::Link& link : TRY(netlink.links())) {
+    if (link.kind != "veth") continue;
+    for (const Hook hook : {Hook::kIngress, Hook::kEgress}) {
+      if (!TRY(clsact::attached(link.ifindex, hook))) continue;
+      TRY(clsact::detach(link.ifindex, hook));
+      hooks++;
+    }
+  }
+  for (const fs::path& pin : files_in(root.pins() / "links")) {
+    TRY(tcx::detach(pin));
+    hooks++;
+  }
+  std::error_code error;
+  fs::remove_all(root.pins(), error);
+  if (error) return fail(error.value(), "remove " + root.pins().string());
+  TRY(erase_load_record(root));
+  return hooks;
+}
+
+Result<std::size_t> repair(const Root& root, AttachMode mode) {
+  Datapath datapath = TRY(Datapath::open(root));
+  net::Netlink netlink = TRY(net::Netlink::open());
+  std::size_t repaired = 0;
+  for (const auto& [address, endpoint] : TRY(datapath.endpoints())) {
+    auto link = netlink.link(endpoint.ifindex);
+    if (link.failed_with(ENODEV)) continue;  // the pod is gone and its DEL has not come yet
+    if (!link) return link.error();
+    const PodAttachment now = TRY(datapath.pod_attachment(endpoint.ifindex, link->name));
+    if (now.from_pod && now.to_pod) continue;
+    TRY(datapath.attach_pod(endpoint.ifindex, link->name, mode));
+    repaired++;
+  }
+  return repaired;
+}
+
+}  // namespace sluice::loader::program

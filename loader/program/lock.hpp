@@ -1,0 +1,24 @@
+/// Who may change the datapath of a node at a time: programs one process alone (load, upgrade, remove), interfaces
+/// many.
+#pragma once
+
+#include "loader/root.hpp"
+#include "maps/fd.hpp"
+#include "maps/result.hpp"
+
+namespace sluice::loader::program {
+
+/// Held as long as the object lives; a process that dies lets go of it. Waits for up to half a minute.
+/// ETIMEDOUT: another process has held it for all that time.
+class Lock {
+ public:
+  static Result<Lock> shared(const Root& root);
+  static Result<Lock> exclusive(const Root& root);
+
+ private:
+  explicit Lock(Fd file) : file_(std::move(file)) {}
+
+  Fd file_;
+};
+
+}  // namespace sluice::loader::program

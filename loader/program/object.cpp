@@ -1,0 +1,152 @@
+#include "loader/program/object.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "loader/program/pin.hpp"
+#include "maps/runtime.h"
+#include "maps/types.h"
+#include "maps/views.hpp"
+
+// The skeleton names the layouts as C does.
+using sluice::maps::addr;
+using sluice::maps::runtime;
+#include "pod.skel.h"
+
+namespace sluice::loader::program {
+namespace {
+
+using Handle = std::unique_ptr<pod_bpf, void (*)(pod_bpf*)>;
+
+std::uint64_t ns(std::chrono::seconds seconds) { return std::chrono::nanoseconds(seconds).count(); }
+
+// The configured address of a family that this node has, else the gateway.
+maps::addr icmp_source(const NodeConfig& config, bool v4) {
+  const auto& own = config.node_addresses;
+  const auto found = std::ranges::find_if(own, [&](const Address& address) { return address.is_v4() == v4; });
+  return found != own.end() ? found->wire() : Address::parse(v4 ? kGatewayV4 : kGatewayV6).value_or({}).wire();
+}
+
+void set_constants(const NodeConfig& config, pod_bpf::pod_bpf__rodata& data) {
+  const Timeouts& timeouts = config.timeouts;
+  data.cfg_timeout_ns[maps::TIMEOUT_TCP_OPENING] = ns(timeouts.tcp_opening);
+  data.cfg_timeout_ns[maps::TIMEOUT_TCP_ESTABLISHED] = ns(timeouts.tcp_established);
+  data.cfg_timeout_ns[maps::TIMEOUT_TCP_CLOSING] = ns(timeouts.tcp_closing);
+  data.cfg_timeout_ns[maps::TIMEOUT_TCP_CLOSED] = ns(timeouts.tcp_closed);
+  data.cfg_timeout_ns[maps::TIMEOUT_UDP_OPENING] = ns(timeouts.udp_opening);
+  data.cfg_timeout_ns[maps::TIMEOUT_UDP_ESTABLISHED] = ns(timeouts.udp_established);
+  data.cfg_timeout_ns[maps::TIMEOUT_ICMP] = ns(timeouts.icmp);
+  data.cfg_timeout_ns[maps::TIMEOUT_OTHER] = ns(timeouts.other);
+  data.cfg_icmp_source_v4 = icmp_source(config, true);
+  data.cfg_icmp_source_v6 = icmp_source(config, false);
+  data.cfg_gateway_v4 = Address::parse(kGatewayV4).value_or({}).wire();
+  data.cfg_gateway_v6 = Address::parse(kGatewayV6).value_or({}).wire();
+  std::memcpy(data.cfg_host_mac, kHostMac.bytes.data(), kHostMac.bytes.size());
+}
+
+// What is pinned, and under which name.
+struct PinnedMap {
+  bpf_map* map;
+  const char* name;
+  std::uint32_t wanted_entries;  ///< 0: as the program says
+};
+
+std::vector<PinnedMap> pinned_maps(const pod_bpf& pod, const MapSizes& sizes) {
+  const auto& maps = pod.maps;
+  return {{maps.flows, maps::Flows::kName, sizes.flows},
+          {maps.endpoints, maps::Endpoints::kName, sizes.endpoints},
+          {maps.fragments, maps::Fragments::kName, sizes.fragments},
+          {maps.metrics, maps::Metrics::kName, 0},
+          {maps.counters, maps::Counters::kName, 0},
+          {maps.observer_filters, maps::ObserverFilters::kName, 0},
+          {maps.observers, maps::Observers::kName, 0},
+          {maps.data_runtime, maps::Runtime::kName, 0}};
+}
+
+// The size of the map that is pinned already; 0: none is.
+std::uint32_t pinned_entries(const std::filesystem::path& pin) {
+  auto map = open_pin(pin);
+  bpf_map_info info{};
+  std::uint32_t size = sizeof(info);
+  if (!map || bpf_obj_get_info_by_fd(map->get(), &info, &size) != 0) return 0;
+  return info.max_entries;
+}
+
+Result<void> set_pins(const Root& root, const MapSizes& sizes, const pod_bpf& pod, std::vector<std::string>& warnings) {
+  for (const PinnedMap& entry : pinned_maps(pod, sizes)) {
+    const std::string pin = root.maps() / entry.name;
+    if (const int err = bpf_map__set_pin_path(entry.map, pin.c_str()); err != 0) return fail(-err, "choose pin " + pin);
+    if (entry.wanted_entries == 0) continue;
+    std::uint32_t entries = entry.wanted_entries;
+    if (const std::uint32_t there = pinned_entries(pin); there != 0 && there != entries) {
+      warnings.push_back(std::string("map ") + entry.name + " keeps its " + std::to_string(there) +
+                         " entries instead of " + std::to_string(entries) +
+                         ": a new size needs `sluiced remove` first");
+      entries = there;
+    }
+    if (const int err = bpf_map__set_max_entries(entry.map, entries); err != 0)
+      return fail(-err, std::string("set the size of map ") + entry.name);
+  }
+  return {};
+}
+
+// FNV-1a.
+void hash_bytes(std::uint64_t& hash, const void* data, std::size_t size) {
+  for (std::size_t i = 0; i < size; i++) hash = (hash ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3;
+}
+
+}  // namespace
+
+struct Object::Skeleton {
+  Handle pod;
+  std::vector<std::string> warnings;
+};
+
+Object::Object(std::unique_ptr<Skeleton> skeleton) : skeleton_(std::move(skeleton)) {}
+Object::Object(Object&&) noexcept = default;
+Object& Object::operator=(Object&&) noexcept = default;
+Object::~Object() = default;
+
+Result<Object> Object::load(const Root& root, const NodeConfig& config) {
+  quiet_libbpf();
+  Handle pod(pod_bpf::open(), pod_bpf::destroy);
+  if (!pod) return fail(errno, "open pod.bpf.o");
+  auto skeleton = std::make_unique<Skeleton>(Skeleton{std::move(pod), {}});
+  set_constants(config, *skeleton->pod->rodata);
+  TRY(set_pins(root, config.maps, *skeleton->pod, skeleton->warnings));
+  if (const int err = pod_bpf::load(skeleton->pod.get()); err != 0)
+    return fail(-err, "load pod.bpf.o: " + libbpf_words());
+  return Object(std::move(skeleton));
+}
+
+Result<Fd> Object::program(const std::string& name) const {
+  const bpf_program* found = bpf_object__find_program_by_name(skeleton_->pod->obj, name.c_str());
+  if (found == nullptr) return refuse(ENOENT, "pod.bpf.o has no program " + name);
+  Fd copy(fcntl(bpf_program__fd(found), F_DUPFD_CLOEXEC, 0));
+  if (copy.get() < 0) return fail(errno, "keep program " + name);
+  return copy;
+}
+
+const std::vector<std::string>& Object::warnings() const { return skeleton_->warnings; }
+
+std::string object_identity(const NodeConfig& config) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  std::size_t size = 0;
+  const void* elf = pod_bpf::elf_bytes(&size);
+  hash_bytes(hash, elf, size);
+  pod_bpf::pod_bpf__rodata data;
+  std::memset(&data, 0, sizeof(data));  // padding too
+  set_constants(config, data);
+  hash_bytes(hash, &data, sizeof(data));
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
+
+}  // namespace sluice::loader::program

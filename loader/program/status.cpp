@@ -1,0 +1,124 @@
+#include "loader/program/status.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "loader/net/netlink.hpp"
+#include "loader/program/hook.hpp"
+#include "loader/program/object.hpp"
+#include "loader/program/pin.hpp"
+
+namespace sluice::loader::program {
+namespace {
+
+Result<ProgramStatus> describe_program(const Fd& program) {
+  bpf_prog_info info{};
+  std::uint32_t size = sizeof(info);
+  if (bpf_obj_get_info_by_fd(program.get(), &info, &size) != 0) return fail(errno, "read what a program is");
+  std::string tag;
+  for (const unsigned char byte : info.tag) {
+    char digits[3];
+    std::snprintf(digits, sizeof(digits), "%02x", byte);
+    tag += digits;
+  }
+  return ProgramStatus{.name = info.name,
+                       .id = info.id,
+                       .tag = tag,
+                       .loaded_ns = info.load_time,
+                       .instructions = info.xlated_prog_len / static_cast<std::uint32_t>(sizeof(bpf_insn)),
+                       .jited_bytes = info.jited_prog_len,
+                       .run_count = info.run_cnt,
+                       .run_ns = info.run_time_ns,
+                       .attachments = {}};
+}
+
+/// What the kernel accounts to the map, as /proc/self/fdinfo tells it.
+Result<std::uint64_t> map_memory(const Fd& map) {
+  std::ifstream file("/proc/self/fdinfo/" + std::to_string(map.get()));
+  for (std::string key; file >> key;) {
+    std::uint64_t bytes = 0;
+    if (key == "memlock:" && file >> bytes) return bytes;
+    file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  return refuse(ENODATA, "the kernel does not tell how much memory a map takes");
+}
+
+const char* hook_name(Hook hook) { return hook == Hook::kIngress ? "ingress" : "egress"; }
+
+Result<std::vector<Attachment>> attachments_of(const Root& root, const net::Link& link) {
+  std::vector<Attachment> found;
+  for (const Hook hook : {Hook::kIngress, Hook::kEgress}) {
+    const auto pin = link_pin(root, link.name, hook == Hook::kIngress ? "in" : "eg");
+    if (const auto id = TRY(tcx::attached(link.ifindex, pin)))
+      found.push_back({link.ifindex, link.name, hook_name(hook), AttachMode::kTcx, *id});
+    if (const auto id = TRY(clsact::attached(link.ifindex, hook)))
+      found.push_back({link.ifindex, link.name, hook_name(hook), AttachMode::kClsact, *id});
+  }
+  return found;
+}
+
+/// The program with this id, which may be of an unfinished upgrade; nullptr: it is gone since.
+ProgramStatus* by_id(std::vector<ProgramStatus>& programs, std::uint32_t id) {
+  const auto known = std::ranges::find(programs, id, &ProgramStatus::id);
+  if (known != programs.end()) return &*known;
+  const Fd program(bpf_prog_get_fd_by_id(id));
+  if (program.get() < 0) return nullptr;
+  auto described = describe_program(program);
+  if (!described) return nullptr;
+  return &programs.emplace_back(std::move(*described));
+}
+
+}  // namespace
+
+Result<std::vector<ProgramStatus>> program_status(const Root& root) {
+  quiet_libbpf();
+  std::vector<ProgramStatus> programs;
+  for (const char* name : {kFromPod, kToPod})
+    programs.push_back(TRY(describe_program(TRY(open_pin(program_pin(root, name))))));
+
+  net::Netlink netlink = TRY(net::Netlink::open());
+  for (const net::Link& link : TRY(netlink.links())) {
+    if (link.kind != "veth") continue;
+    for (Attachment& attachment : TRY(attachments_of(root, link)))
+      if (ProgramStatus* program = by_id(programs, attachment.program_id))
+        program->attachments.push_back(std::move(attachment));
+  }
+  return programs;
+}
+
+Result<std::vector<MapStatus>> map_status(const Root& root) {
+  std::error_code error;
+  std::vector<MapStatus> maps;
+  for (const auto& pin : std::filesystem::directory_iterator(root.maps(), error)) {
+    const Fd map = TRY(open_pin(pin.path()));
+    bpf_map_info info{};
+    std::uint32_t size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(map.get(), &info, &size) != 0) return fail(errno, "read what a map is");
+    const char* type = libbpf_bpf_map_type_str(static_cast<bpf_map_type>(info.type));
+    maps.push_back({.name = pin.path().filename(),
+                    .id = info.id,
+                    .type = type != nullptr ? type : std::to_string(info.type),
+                    .key_bytes = info.key_size,
+                    .value_bytes = info.value_size,
+                    .capacity = info.max_entries,
+                    .memory_bytes = TRY(map_memory(map))});
+  }
+  if (error) return fail(error.value(), "read " + root.maps().string());
+  std::ranges::sort(maps, {}, &MapStatus::name);
+  return maps;
+}
+
+Result<Fd> enable_run_stats() {
+  Fd stats(bpf_enable_stats(BPF_STATS_RUN_TIME));
+  if (stats.get() < 0) return fail(errno, "switch on run statistics of BPF programs");
+  return stats;
+}
+
+}  // namespace sluice::loader::program
