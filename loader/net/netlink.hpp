@@ -1,6 +1,7 @@
 /// Links, addresses, routes and neighbours over one rtnetlink socket (libnl-route-3; its types stay in netlink.cpp).
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,9 +38,16 @@ struct Route {
   std::optional<Prefix> destination;   ///< nullopt: the default route of `family_v4`
   bool family_v4 = true;               ///< used for the default route only
   std::optional<Address> gateway;      ///< nullopt: on link
+  bool onlink = false;                 ///< the gateway is on the link although no route says so
   int ifindex = 0;
   std::optional<Address> source;       ///< preferred source address
   int mtu = 0;                         ///< 0: the device's
+};
+
+struct Neighbour {
+  Address address;
+  Mac mac;
+  bool permanent = false;
 };
 
 /// One rtnetlink socket. It belongs to the namespace that the thread is in when it is opened, for good.
@@ -58,7 +66,8 @@ class Netlink {
   Result<Link> link(int ifindex);
   Result<std::vector<Link>> links();
 
-  /// Makes the pair, both ends down and without IPv6 link-local address on the host's end. EEXIST: a name is taken.
+  /// Makes the pair, both ends down; the host's end never gets an IPv6 link-local address. Nothing is left after an
+  /// error. EEXIST: a name is taken.
   Result<void> create_veth(const VethSpec& spec, const Netns& pod_netns);
   /// A bridge, up. EEXIST: the name is taken.
   Result<void> create_bridge(const std::string& name, int mtu);
@@ -68,16 +77,24 @@ class Netlink {
   Result<void> set_mtu(int ifindex, int mtu);
   Result<void> set_master(int ifindex, int master_ifindex);
 
-  /// EEXIST: it is there already. IPv6 addresses are added without duplicate address detection (IFA_F_NODAD).
+  /// EEXIST: it is there already. Host bits are kept. IPv6 addresses are added without duplicate address detection (IFA_F_NODAD).
   Result<void> add_address(int ifindex, const Prefix& address);
   Result<std::vector<Prefix>> addresses(int ifindex);
 
-  /// Replaces a route to the same destination.
+  /// Replaces a route of the main table to the same destination.
   Result<void> put_route(const Route& route);
+  /// The unicast routes of the main table over this device, those that the kernel made from addresses included.
   Result<std::vector<Route>> routes(int ifindex);
 
   /// A permanent neighbour entry (NUD_PERMANENT): no ARP or ND ever runs for it. Replaces an old one.
   Result<void> put_neighbour(int ifindex, const Address& address, const Mac& mac);
+  /// The entries that have a MAC.
+  Result<std::vector<Neighbour>> neighbours(int ifindex);
+
+  /// Limits what leaves through the device: a root token bucket (tbf) that lets bursts of `burst_bytes` through and
+  /// holds packets back for at most 25 ms, as the bandwidth plugin of containernetworking does. Replaces an old one.
+  /// ERANGE: the rate is under one byte a second.
+  Result<void> put_rate_limit(int ifindex, std::uint64_t bits_per_second, std::uint32_t burst_bytes);
 
  private:
   struct Socket;
