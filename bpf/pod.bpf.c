@@ -19,15 +19,13 @@ int from_pod(struct __sk_buff *skb)
 
 	err = packet_parse(skb, &pkt);
 	if (likely(!err)) {
-		half = flow_lookup(&pkt, &known);
-		if (unlikely(half && !l2_expected(skb, half)))
-			half = NULL;
+		half = flow_lookup(skb, &pkt, &known);
 		if (unlikely(!half)) {
 			err = decide_from_pod(skb, &pkt, known);
 			half = flow_fresh_half(&pkt);
 		}
 	}
-	if (unlikely(err == -DROP_NEIGHBOUR || err == -DROP_NOT_IP) && !(err = neighbour_answer(skb, &pkt)))
+	if (unlikely(err == -DROP_NEIGHBOUR || err == -DROP_NOT_IP) && !(err = neighbour_answer(skb, &pkt, err)))
 		return reply(skb);
 	if (unlikely(err || !half))
 		return drop(skb, &pkt, err ?: -DROP_INTERNAL);
@@ -44,7 +42,7 @@ int to_pod(struct __sk_buff *skb)
 
 	err = packet_parse(skb, &pkt);
 	if (likely(!err)) {
-		half = flow_lookup(&pkt, &known);
+		half = flow_lookup(skb, &pkt, &known);
 		if (unlikely(!half && decided_in_from_pod(skb, &pkt, known)))
 			return pass();
 		if (unlikely(!half)) {

@@ -8,7 +8,7 @@
 #define SLUICE_DROP_REASONS(X)                                                                                      \
 	X(1, PARSE_SHORT, "packet ends inside a header")                                                            \
 	X(2, NOT_IP, "frame carries neither IPv4 nor IPv6")                                                         \
-	X(3, IP_HEADER, "IP header is malformed: wrong version or header length")                                   \
+	X(3, IP_HEADER, "IP header is malformed: version, header length, or an IPv4 address in IPv6")               \
 	X(4, EXTENSION_HEADERS, "more IPv6 extension headers than are followed (8)")                                \
 	X(5, SOURCE_ROUTED, "IPv6 routing header asks for a way of its own")                                        \
 	X(6, VLAN, "frame is tagged for a VLAN, which pod interfaces have not")                                     \

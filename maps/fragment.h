@@ -7,14 +7,16 @@
 
 SLUICE_LAYOUTS_BEGIN
 
-/* The tuple that fragments of one packet share: RFC 791, 3.2 (with the protocol) and RFC 8200, 4.5 (without). */
+/* The tuple that fragments of one packet share, RFC 791, 3.2 (with the protocol) and RFC 8200, 4.5 (without), and where
+ * they were seen: what a pod records under another's address is recalled for that pod only. */
 struct fragment_key {
 	struct addr src, dst;
-	be32 id;    /* IPv4's 16 bits are in the last two bytes */
-	__u8 proto; /* IPPROTO_*; 0 for IPv6 */
-	__u8 pad[3];
+	be32 id;      /* IPv4's 16 bits are in the last two bytes */
+	__u32 origin; /* ifindex, with FLOW_ORIGIN_HOST: see maps/flow.h */
+	__u8 proto;   /* IPPROTO_*; 0 for IPv6 */
+	__u8 pad[7];
 };
-static_assert(sizeof(struct fragment_key) == 40, "struct fragment_key is map ABI");
+static_assert(sizeof(struct fragment_key) == 48, "struct fragment_key is map ABI");
 
 struct fragment_ports {
 	be16 sport, dport;

@@ -31,4 +31,10 @@ const volatile struct addr cfg_gateway_v6 = {};
 /* The most ICMP errors a second that each CPU sends (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f). */
 const volatile __u32 cfg_icmp_errors_per_second = 1000;
 
+static __always_inline void host_mac_copy(__u8 *to)
+{
+	for (int i = 0; i < 6; i++)
+		to[i] = cfg_host_mac[i];
+}
+
 #endif

@@ -3,6 +3,7 @@
 #define SLUICE_BPF_ENDPOINT_H
 
 #include "lib/common.h"
+#include "lib/config.h"
 #include "lib/packet.h"
 #include "maps/drop_reason.h"
 #include "maps/endpoint.h"
@@ -15,36 +16,30 @@ struct {
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
 
+/* `address` is on the stack. */
 static __always_inline const struct endpoint *endpoint_lookup(const struct addr *address)
 {
 	return bpf_map_lookup_elem(&endpoints, address);
 }
 
 /* A pod sends from its own addresses and its own MAC only, and to its gateway, whatever the next hop. */
-static __always_inline int source_check(struct __sk_buff *skb, const struct packet *pkt,
-					const struct endpoint *source)
+static __always_inline int source_check(struct __sk_buff *skb, const struct endpoint *source)
 {
 	struct l2_pair l2;
+	__u8 host_mac[6];
 
 	if (!source || source->ifindex != skb->ifindex)
 		return -DROP_SOURCE_SPOOFED;
 	if (bpf_skb_load_bytes(skb, 0, &l2, sizeof(l2)))
 		return -DROP_PARSE_SHORT;
-	if (__builtin_memcmp(l2.src, source->pod_mac, sizeof(l2.src)))
+	if (!mac_equal(l2.src, source->pod_mac))
 		return -DROP_SOURCE_MAC;
-	for (int i = 0; i < (int)sizeof(l2.dst); i++)
-		if (l2.dst[i] != cfg_host_mac[i])
-			return -DROP_NOT_TO_GATEWAY;
-	return 0;
+	host_mac_copy(host_mac);
+	return mac_equal(l2.dst, host_mac) ? 0 : -DROP_NOT_TO_GATEWAY;
 }
 
-static __always_inline bool addr_is_v4(const struct addr *address)
-{
-	return !address->word[0] && !address->word[1] && address->word[2] == bpf_htonl(0xffff);
-}
-
-/* Multicast: 224.0.0.0/4 (RFC 5771) and ff00::/8 (RFC 4291, 2.7); broadcast: 255.255.255.255 (RFC 919); 0.0.0.0/8 and ::
- * are nobody's destination. */
+/* Multicast: 224.0.0.0/4 (RFC 5771) and ff00::/8 (RFC 4291, 2.7); 240.0.0.0/4 (RFC 1112, 4) with the broadcast address
+ * (RFC 919); 0.0.0.0/8 and :: are nobody's destination. */
 static __always_inline bool addr_is_unicast(const struct addr *address)
 {
 	__u32 first = bpf_ntohl(address->word[addr_is_v4(address) ? 3 : 0]);

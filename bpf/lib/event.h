@@ -28,6 +28,27 @@ struct {
 	__array(values, struct observer_ring);
 } observers SEC(".maps");
 
+/* The event that is being built: too large for the stack below the slow path. Programs run with bottom halves off and no
+ * program of this hook runs inside another, so each CPU needs one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_event);
+} event_scratch SEC(".maps");
+
+static __always_inline struct flow_event *event_begin(void)
+{
+	__u32 zero = 0;
+	struct flow_event *event = bpf_map_lookup_elem(&event_scratch, &zero);
+
+	if (event) {
+		__builtin_memset(event, 0, sizeof(*event));
+		event->time_ns = bpf_ktime_get_ns();
+	}
+	return event;
+}
+
 static __always_inline bool addr_matches(const struct addr *address, const struct observer_filter *filter)
 {
 	const __u64 *a = (const __u64 *)address, *mask = (const __u64 *)&filter->mask,
@@ -51,10 +72,12 @@ static __always_inline bool event_wanted(const struct observer_filter *filter, c
 	return addr_matches(&event->src, filter) || addr_matches(&event->dst, filter);
 }
 
-static __noinline int event_send(struct flow_event *event)
+__noinline int event_send(struct flow_event *event)
 {
 	__u32 mask = runtime.observers;
 
+	if (!event)
+		return 0;
 	for (__u32 slot = 0; slot < OBSERVER_SLOTS; slot++) {
 		struct observer_filter *filter;
 		__u32 key = slot;
@@ -75,29 +98,29 @@ static __noinline int event_send(struct flow_event *event)
 }
 
 /* An event about the packet at hand. `half` may be missing: a drop before any flow was known. */
-static __noinline int event_packet(struct __sk_buff *skb, const struct packet *pkt, const struct flow_half *half,
-				   __u32 type_and_reason)
+__noinline int event_packet(struct __sk_buff *skb, const struct packet *pkt, const struct flow_half *half,
+			    __u32 type_and_reason)
 {
-	struct flow_event event = {
-		.time_ns = bpf_ktime_get_ns(),
-		.proto = pkt->l4_proto,
-		.type = type_and_reason >> 8,
-		.reason = type_and_reason & 0xff,
-		.hook = pkt->hook,
-		.ifindex = pkt->origin & ~FLOW_ORIGIN_HOST,
-		.length = skb->len,
-		.tcp_flags = pkt->tcp_flags,
-	};
+	struct flow_event *event = event_begin();
 
-	addr_copy(&event.src, packet_src(pkt));
-	addr_copy(&event.dst, packet_dst(pkt));
-	event.sport = pkt->key.port[pkt->dir & 1];
-	event.dport = pkt->key.port[!(pkt->dir & 1)];
+	if (!event || !pkt)
+		return 0;
+	event->proto = pkt->l4_proto;
+	event->type = type_and_reason >> 8;
+	event->reason = type_and_reason & 0xff;
+	event->hook = pkt->hook;
+	event->ifindex = pkt->origin & ~FLOW_ORIGIN_HOST;
+	event->length = skb->len;
+	event->tcp_flags = pkt->tcp_flags;
+	addr_copy(&event->src, packet_src(pkt));
+	addr_copy(&event->dst, packet_dst(pkt));
+	event->sport = pkt->key.port[pkt->dir & 1];
+	event->dport = pkt->key.port[!(pkt->dir & 1)];
 	if (half) {
-		event.egress_ifindex = half->egress_ifindex;
-		event.delivery = half->delivery;
+		event->egress_ifindex = half->egress_ifindex;
+		event->delivery = half->delivery;
 	}
-	return event_send(&event);
+	return event_send(event);
 }
 
 static __always_inline __u32 event_kind(enum event_type type, __u32 reason)
@@ -106,28 +129,33 @@ static __always_inline __u32 event_kind(enum event_type type, __u32 reason)
 }
 
 /* The end of a connection, with what both ends have sent. */
-static __noinline int event_closed(const struct packet *pkt, const struct flow_entry *entry)
+__noinline int event_closed(const struct packet *pkt, const struct flow_entry *entry)
 {
-	const __u8 first = entry->initiator & 1;
-	const struct flow_half *one = &entry->half[first], *other = &entry->half[!first];
-	struct flow_event event = {
-		.time_ns = bpf_ktime_get_ns(),
-		.proto = pkt->key.proto,
-		.type = EVENT_CLOSED,
-		.hook = pkt->hook,
-		.ifindex = pkt->origin & ~FLOW_ORIGIN_HOST,
-		.egress_ifindex = one->egress_ifindex,
-		.tcp_flags = one->tcp_flags | other->tcp_flags,
-		.delivery = one->delivery,
-		.packets = { one->packets, other->packets },
-		.bytes = { one->bytes, other->bytes },
-	};
+	struct flow_event *event = event_begin();
+	const struct flow_half *one, *other;
+	__u8 first;
 
-	addr_copy(&event.src, &pkt->key.addr[first]);
-	addr_copy(&event.dst, &pkt->key.addr[!first]);
-	event.sport = pkt->key.port[first];
-	event.dport = pkt->key.port[!first];
-	return event_send(&event);
+	if (!event || !pkt || !entry)
+		return 0;
+	first = entry->initiator & 1;
+	one = &entry->half[first];
+	other = &entry->half[!first];
+	event->proto = pkt->key.proto;
+	event->type = EVENT_CLOSED;
+	event->hook = pkt->hook;
+	event->ifindex = pkt->origin & ~FLOW_ORIGIN_HOST;
+	event->egress_ifindex = one->egress_ifindex;
+	event->tcp_flags = one->tcp_flags | other->tcp_flags;
+	event->delivery = one->delivery;
+	event->packets[0] = one->packets;
+	event->packets[1] = other->packets;
+	event->bytes[0] = one->bytes;
+	event->bytes[1] = other->bytes;
+	addr_copy(&event->src, &pkt->key.addr[first]);
+	addr_copy(&event->dst, &pkt->key.addr[!first]);
+	event->sport = pkt->key.port[first];
+	event->dport = pkt->key.port[!first];
+	return event_send(event);
 }
 
 #endif

@@ -67,20 +67,6 @@ static __always_inline bool flow_expired(const struct flow_key *key, const struc
 	return now > seen && now - seen > cfg_timeout_ns[timeout & (TIMEOUT_MAX - 1)];
 }
 
-/* Nothing was seen of this direction for a second: the entry may be past its time-out, else it is fresh again. */
-static __noinline int flow_refresh(const struct packet *pkt, struct flow_entry *entry, __u64 now)
-{
-	if (flow_expired(&pkt->key, entry, now)) {
-		if (runtime.observers)
-			event_closed(pkt, entry);
-		return false;
-	}
-	/* Two CPUs may both do so; they write the same value but for nanoseconds. An ICMP error keeps nothing alive. */
-	if (!pkt->is_icmp_error)
-		entry->half[pkt->dir & 1].last_seen_ns = now;
-	return true;
-}
-
 /* A SYN that opens a new connection with the tuple of one that is closing (RFC 9293, 3.6.1 allows it in TIME-WAIT). */
 static __always_inline bool flow_reopened(const struct packet *pkt, const struct flow_entry *entry)
 {
@@ -88,30 +74,72 @@ static __always_inline bool flow_reopened(const struct packet *pkt, const struct
 	       flow_state(IPPROTO_TCP, &entry->half[0], &entry->half[1]) >= FLOW_CLOSING;
 }
 
-/* TCP flags that this direction has not sent before, or a SYN. False: the packet opens a new connection. */
-static __noinline int flow_tcp_flags(const struct packet *pkt, struct flow_entry *entry)
+/* True where the packet goes on with the connection of `entry`, and does not open a new one with the same tuple. Whoever
+ * looks is told of the old one's end, unless it was when both ends had closed. */
+__noinline int flow_continues(const struct packet *pkt, const struct flow_entry *entry)
+{
+	bool reopened;
+
+	if (!pkt || !entry)
+		return false;
+	reopened = flow_reopened(pkt, entry);
+	if (!reopened && !flow_expired(&pkt->key, entry, bpf_ktime_get_coarse_ns()))
+		return true;
+	if (runtime.observers && !(pkt->key.proto == IPPROTO_TCP &&
+				   flow_state(IPPROTO_TCP, &entry->half[0], &entry->half[1]) == FLOW_CLOSED))
+		event_closed(pkt, entry);
+	return false;
+}
+
+/* The TCP flags of a packet, added to those that its direction has sent before. */
+static __always_inline void flow_tcp_flags(const struct packet *pkt, struct flow_entry *entry)
 {
 	struct flow_half *half = &entry->half[pkt->dir & 1], *other = &entry->half[!(pkt->dir & 1)];
 	enum flow_state before = flow_state(IPPROTO_TCP, half, other), after;
 
-	if (flow_reopened(pkt, entry))
-		return false;
 	half->tcp_flags |= pkt->tcp_flags;
 	after = flow_state(IPPROTO_TCP, half, other);
 	if (after == FLOW_CLOSED && before != FLOW_CLOSED && runtime.observers)
 		event_closed(pkt, entry);
+}
+
+/* Nothing was seen of this direction for a second, or the packet has TCP flags that matter: a look at the connection as a
+ * whole. False: it is over, and the packet opens a new one.
+ *
+ * Two CPUs may both refresh a half; they write the same value but for nanoseconds. An ICMP error keeps nothing alive. */
+__noinline int flow_advance(const struct packet *pkt, struct flow_entry *entry)
+{
+	struct flow_half *half;
+
+	if (!pkt || !entry || !flow_continues(pkt, entry))
+		return false;
+	half = &entry->half[pkt->dir & 1];
+	if (!pkt->is_icmp_error)
+		half->last_seen_ns = bpf_ktime_get_coarse_ns();
+	if (pkt->tcp_flags & ~half->tcp_flags)
+		flow_tcp_flags(pkt, entry);
 	return true;
 }
 
+static __always_inline void flow_count(const struct packet *pkt, struct flow_half *half)
+{
+	/* An error about a flow is no packet of it: it must not make an answered one of it. */
+	if (unlikely(pkt->is_icmp_error))
+		return;
+	half->packets++;
+	half->bytes += pkt->ip_len;
+}
+
 /* What was decided for this packet's direction, or NULL: it has to be decided now. `*known` is the connection's entry
- * where there is one that still counts; its halves may be stale.
+ * where there is one; its halves may be stale.
  *
- * The origin says where packets of this direction come from, so no other pod can ride on the entry. */
-static __always_inline struct flow_half *flow_lookup(const struct packet *pkt, struct flow_entry **known)
+ * The origin says where packets of this direction come from, and the MAC addresses whose they are, so that no other pod
+ * can ride on the entry. Both are looked at before the packet leaves a trace in it. */
+static __always_inline struct flow_half *flow_lookup(const struct __sk_buff *skb, const struct packet *pkt,
+						     struct flow_entry **known)
 {
 	struct flow_entry *entry = bpf_map_lookup_elem(&flows, &pkt->key);
 	struct flow_half *half;
-	__u64 now;
 
 	*known = entry;
 	if (!entry)
@@ -119,18 +147,16 @@ static __always_inline struct flow_half *flow_lookup(const struct packet *pkt, s
 	half = &entry->half[pkt->dir & 1];
 	if (unlikely(half->epoch != runtime.epoch || half->origin != pkt->origin))
 		return NULL;
+	if (pkt->hook == HOOK_FROM_POD && unlikely(!l2_expected(skb, half)))
+		return NULL;
 
-	now = bpf_ktime_get_coarse_ns();
-	if (unlikely(now - half->last_seen_ns > FLOW_REFRESH_NS) && !flow_refresh(pkt, entry, now)) {
+	if (unlikely(bpf_ktime_get_coarse_ns() - half->last_seen_ns > FLOW_REFRESH_NS ||
+		     (pkt->tcp_flags & (__u8)(TCP_FLAG_SYN_BIT | ~half->tcp_flags))) &&
+	    !flow_advance(pkt, entry)) {
 		*known = NULL;
 		return NULL;
 	}
-	if (unlikely(pkt->tcp_flags & (__u8)(TCP_FLAG_SYN_BIT | ~half->tcp_flags)) && !flow_tcp_flags(pkt, entry)) {
-		*known = NULL;
-		return NULL;
-	}
-	half->packets++;
-	half->bytes += pkt->ip_len;
+	flow_count(pkt, half);
 	return half;
 }
 
@@ -157,9 +183,8 @@ static __always_inline void flow_half_redecide(struct flow_half *half, const str
 	half->delivery = fresh->delivery;
 	half->l2_in = fresh->l2_in;
 	half->l2_out = fresh->l2_out;
-	/* Last and behind a full barrier: who sees the new epoch must see the decision, too. */
-	__sync_fetch_and_add(&half->packets, 0);
-	half->epoch = fresh->epoch;
+	/* Last and by an exchange, which is a full barrier: who sees the new epoch must see the decision, too. */
+	__sync_lock_test_and_set(&half->epoch, fresh->epoch);
 }
 
 /* Writes down the decision in `fresh`, in whose halves only what is decided has been set. A connection that has an entry
@@ -167,35 +192,24 @@ static __always_inline void flow_half_redecide(struct flow_half *half, const str
 static __always_inline void flow_write(struct __sk_buff *skb, const struct packet *pkt, struct flow_entry *known,
 				       struct flow_entry *fresh)
 {
-	struct flow_half *half = &fresh->half[pkt->dir & 1], *other = &fresh->half[!(pkt->dir & 1)];
-	__u64 now = bpf_ktime_get_coarse_ns();
+	struct flow_half *half = &fresh->half[pkt->dir & 1];
+	struct flow_key key = pkt->key;
 
-	if (known && flow_reopened(pkt, known)) {
-		known = NULL;
-	} else if (known && flow_expired(&pkt->key, known, now)) {
-		if (runtime.observers)
-			event_closed(pkt, known);
-		known = NULL;
-	}
 	if (known) {
-		struct flow_half *old = &known->half[pkt->dir & 1];
-
-		flow_half_redecide(old, half);
-		flow_half_redecide(&known->half[!(pkt->dir & 1)], other);
-		old->last_seen_ns = now;
-		old->tcp_flags |= pkt->tcp_flags;
-		old->packets++;
-		old->bytes += pkt->ip_len;
+		flow_half_redecide(&known->half[0], &fresh->half[0]);
+		flow_half_redecide(&known->half[1], &fresh->half[1]);
+		flow_advance(pkt, known);
+		flow_count(pkt, &known->half[pkt->dir & 1]);
 		counter_add(COUNTER_FLOW_REDECIDED);
 		return;
 	}
 	half->packets = 1;
 	half->bytes = pkt->ip_len;
-	half->last_seen_ns = now;
 	half->tcp_flags = pkt->tcp_flags;
-	fresh->created_ns = now;
+	half->last_seen_ns = bpf_ktime_get_coarse_ns();
+	fresh->created_ns = half->last_seen_ns;
 	fresh->initiator = pkt->dir & 1;
-	flow_insert(&pkt->key, fresh);
+	flow_insert(&key, fresh);
 	if (runtime.observers)
 		event_packet(skb, pkt, half, event_kind(EVENT_NEW, DROP_NONE));
 }

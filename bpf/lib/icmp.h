@@ -16,6 +16,7 @@
 #define ICMPV6_QUOTE_MAX (1280 - sizeof(struct ipv6hdr) - ICMP_HLEN) /* RFC 4443, 2.4 c */
 #define ICMP_TTL 64
 #define CHECKSUM_CHUNK 512 /* the most that bpf_csum_diff takes before 6.13 */
+#define CHECKSUM_CHUNKS 3  /* of which the longest quote has so many */
 
 struct icmp_scratch {
 	__u8 chunk[CHECKSUM_CHUNK];
@@ -33,7 +34,7 @@ struct {
 
 struct icmp_header {
 	__u8 type, code;
-	__sum16 checksum;
+	be16 checksum;
 	be32 info; /* MTU of too big; for IPv4 in the lower half */
 };
 
@@ -54,25 +55,6 @@ static __always_inline bool icmp_may_send(struct icmp_scratch *scratch)
 	return true;
 }
 
-/* The Internet checksum (RFC 1071) of `length` bytes of the packet from `off` on, added to `sum`; negative on error. */
-static __noinline __s64 icmp_checksum_packet(struct __sk_buff *skb, struct icmp_scratch *scratch, __u32 off, __u32 length,
-					     __s64 sum)
-{
-	for (int i = 0; i < 3 && length && sum >= 0; i++) {
-		__u32 size = length < CHECKSUM_CHUNK ? length : CHECKSUM_CHUNK;
-
-		/* The last word may be half filled: the rest of it counts as zero. */
-		*(__u32 *)&scratch->chunk[(size - 1) & (CHECKSUM_CHUNK - 4)] = 0;
-		if (size < 1 || size > CHECKSUM_CHUNK || bpf_skb_load_bytes(skb, off, scratch->chunk, size))
-			return -1;
-		sum = bpf_csum_diff(NULL, 0, (__be32 *)scratch->chunk, ((size + 3) & ~3U) & (2 * CHECKSUM_CHUNK - 1),
-				    sum);
-		off += size;
-		length -= size;
-	}
-	return sum;
-}
-
 static __always_inline __sum16 checksum_fold(__u32 sum)
 {
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -80,88 +62,116 @@ static __always_inline __sum16 checksum_fold(__u32 sum)
 	return ~sum;
 }
 
+/* The Internet checksum (RFC 1071) of `length` bytes of the packet from `off` on and of what is in `sum`; negative where
+ * it could not be read. */
+__noinline int icmp_checksum(struct __sk_buff *skb, __u32 off, __u32 length, __u32 sum)
+{
+	struct icmp_scratch *scratch;
+	__u32 zero = 0;
+
+	scratch = bpf_map_lookup_elem(&icmp_scratch, &zero);
+	if (!scratch)
+		return -1;
+	for (int i = 0; i < CHECKSUM_CHUNKS && length; i++) {
+		__u32 last = (length < CHECKSUM_CHUNK ? length : CHECKSUM_CHUNK) - 1, size;
+
+		/* Before 6.2 the verifier does not see by itself that this is no less than 0. */
+		barrier_var(last);
+		last &= CHECKSUM_CHUNK - 1;
+		size = last + 1;
+		/* The last word may be half filled: the rest of it counts as zero. */
+		*(__u32 *)&scratch->chunk[last & ~3U] = 0;
+		if (bpf_skb_load_bytes(skb, off, scratch->chunk, size))
+			return -1;
+		sum = bpf_csum_diff(NULL, 0, (__be32 *)scratch->chunk, (size + 3) & ~3U, sum);
+		off += size;
+		length -= size;
+	}
+	return length ? -1 : checksum_fold(sum);
+}
+
 /* Turns the frame around: back to the pod that sent it. */
 static __always_inline int l2_turn_around(struct __sk_buff *skb)
 {
 	struct l2_pair l2;
-	__u8 mac[6];
 
 	if (bpf_skb_load_bytes(skb, 0, &l2, sizeof(l2)))
 		return -DROP_PARSE_SHORT;
-	__builtin_memcpy(mac, l2.dst, sizeof(mac));
-	__builtin_memcpy(l2.dst, l2.src, sizeof(mac));
-	for (int i = 0; i < (int)sizeof(mac); i++)
-		l2.src[i] = cfg_host_mac[i];
+	__builtin_memcpy(l2.dst, l2.src, sizeof(l2.dst));
+	host_mac_copy(l2.src);
 	return bpf_skb_store_bytes(skb, 0, &l2, sizeof(l2), 0) ? -DROP_REWRITE : 0;
 }
 
-static __always_inline int icmp_write_v4(struct __sk_buff *skb, const struct packet *pkt, struct icmp_scratch *scratch,
-					 struct icmp_header *icmp, __u32 quote)
+/* Writes the headers of the error before the `quote` bytes that it quotes. */
+static __always_inline int icmp_write_v4(struct __sk_buff *skb, const struct packet *pkt, struct icmp_header *icmp,
+					 __u32 quote)
 {
-	struct iphdr ip = {
-		.version = 4,
-		.ihl = 5,
-		.tot_len = bpf_htons(sizeof(ip) + sizeof(*icmp) + quote),
-		.ttl = ICMP_TTL,
-		.protocol = IPPROTO_ICMP,
-		.saddr = cfg_icmp_source_v4.word[3],
-		.daddr = packet_src(pkt)->word[3],
+	struct {
+		struct iphdr ip;
+		struct icmp_header icmp;
+	} head = {
+		.ip.version = 4,
+		.ip.ihl = 5,
+		.ip.tot_len = bpf_htons(sizeof(head) + quote),
+		.ip.ttl = ICMP_TTL,
+		.ip.protocol = IPPROTO_ICMP,
+		.ip.saddr = cfg_icmp_source_v4.word[3],
+		.ip.daddr = packet_src(pkt)->word[3],
+		.icmp = *icmp,
 	};
-	__s64 sum;
+	int sum;
 
-	ip.check = checksum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)icmp, sizeof(*icmp), 0);
-	sum = icmp_checksum_packet(skb, scratch, ETH_HLEN + sizeof(ip) + sizeof(*icmp), quote, sum);
+	head.ip.check = checksum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&head.ip, sizeof(head.ip), 0));
+	sum = icmp_checksum(skb, ETH_HLEN + sizeof(head), quote,
+			    bpf_csum_diff(NULL, 0, (__be32 *)&head.icmp, sizeof(head.icmp), 0));
 	if (sum < 0)
 		return -DROP_REWRITE;
-	icmp->checksum = checksum_fold(sum);
-	return bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||
-		       bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(ip), icmp, sizeof(*icmp), 0) ?
-		       -DROP_REWRITE :
-		       0;
+	head.icmp.checksum = sum;
+	return bpf_skb_store_bytes(skb, ETH_HLEN, &head, sizeof(head), 0) ? -DROP_REWRITE : 0;
 }
 
-static __always_inline int icmp_write_v6(struct __sk_buff *skb, const struct packet *pkt, struct icmp_scratch *scratch,
-					 struct icmp_header *icmp, __u32 quote)
+static __always_inline int icmp_write_v6(struct __sk_buff *skb, const struct packet *pkt, struct icmp_header *icmp,
+					 __u32 quote)
 {
-	struct ipv6hdr ip = {
-		.version = 6,
-		.payload_len = bpf_htons(sizeof(*icmp) + quote),
-		.nexthdr = IPPROTO_ICMPV6,
-		.hop_limit = ICMP_TTL,
-	};
-	struct { /* RFC 8200, 8.1 */
+	struct { /* with what the checksum covers in one row: RFC 8200, 8.1 */
 		be32 length, next;
-	} pseudo = { bpf_htonl(sizeof(*icmp) + quote), bpf_htonl(IPPROTO_ICMPV6) };
-	struct addr source;
-	__s64 sum;
+		struct ipv6hdr ip;
+		struct icmp_header icmp;
+	} head = {
+		.length = bpf_htonl(sizeof(*icmp) + quote),
+		.next = bpf_htonl(IPPROTO_ICMPV6),
+		.icmp = *icmp,
+	};
+	const __u32 covered = sizeof(head) - offsetof(typeof(head), ip.saddr);
+	int sum;
 
 	for (int i = 0; i < 4; i++)
-		source.word[i] = cfg_icmp_source_v6.word[i];
-	__builtin_memcpy(&ip.saddr, &source, sizeof(source));
-	__builtin_memcpy(&ip.daddr, packet_src(pkt), sizeof(ip.daddr));
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&ip.saddr, 2 * sizeof(ip.saddr), sum);
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)icmp, sizeof(*icmp), sum);
-	sum = icmp_checksum_packet(skb, scratch, ETH_HLEN + sizeof(ip) + sizeof(*icmp), quote, sum);
+		head.ip.saddr.in6_u.u6_addr32[i] = cfg_icmp_source_v6.word[i];
+	__builtin_memcpy(&head.ip.daddr, packet_src(pkt), sizeof(head.ip.daddr));
+	sum = icmp_checksum(skb, ETH_HLEN + sizeof(head.ip) + sizeof(head.icmp), quote,
+			    bpf_csum_diff(NULL, 0, (__be32 *)&head.ip.saddr, covered,
+					  bpf_csum_diff(NULL, 0, (__be32 *)&head, 8, 0)));
 	if (sum < 0)
 		return -DROP_REWRITE;
-	icmp->checksum = checksum_fold(sum);
-	return bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ||
-		       bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(ip), icmp, sizeof(*icmp), 0) ?
-		       -DROP_REWRITE :
-		       0;
+	head.icmp.checksum = sum;
+	head.ip.version = 6;
+	head.ip.payload_len = bpf_htons(sizeof(*icmp) + quote);
+	head.ip.nexthdr = IPPROTO_ICMPV6;
+	head.ip.hop_limit = ICMP_TTL;
+	return bpf_skb_store_bytes(skb, ETH_HLEN, &head.ip, sizeof(head.ip) + sizeof(head.icmp), 0) ? -DROP_REWRITE : 0;
 }
 
 /* Turns the packet into the error about itself; 0 where it is ready to go back to the pod. No error answers an error, a
  * later fragment or what was not meant for one receiver (RFC 1122, 3.2.2; RFC 4443, 2.4 e). */
-static __noinline int icmp_error(struct __sk_buff *skb, struct packet *pkt, __u32 reason)
+__noinline int icmp_error(struct __sk_buff *skb, struct packet *pkt, __u32 reason)
 {
 	struct icmp_header icmp = {};
 	struct icmp_scratch *scratch;
-	__u32 zero = 0, quote = pkt->ip_len, most = pkt->is_v4 ? ICMPV4_QUOTE_MAX : ICMPV6_QUOTE_MAX;
+	__u32 zero = 0, quote, most;
 	int err;
 
+	if (!pkt)
+		return -DROP_INTERNAL;
 	if (pkt->is_icmp_error || pkt->is_later_fragment)
 		return -reason;
 	scratch = bpf_map_lookup_elem(&icmp_scratch, &zero);
@@ -178,8 +188,8 @@ static __noinline int icmp_error(struct __sk_buff *skb, struct packet *pkt, __u3
 		icmp.code = pkt->is_v4 ? ICMPV4_CODE_FRAGMENTATION_NEEDED : 0;
 		icmp.info = bpf_htonl(pkt->too_big_mtu);
 	}
-	if (quote > most)
-		quote = most;
+	most = pkt->is_v4 ? ICMPV4_QUOTE_MAX : ICMPV6_QUOTE_MAX;
+	quote = pkt->ip_len < most ? pkt->ip_len : most;
 
 	err = l2_turn_around(skb);
 	if (err)
@@ -188,7 +198,7 @@ static __noinline int icmp_error(struct __sk_buff *skb, struct packet *pkt, __u3
 	    bpf_skb_adjust_room(skb, sizeof(icmp) + (pkt->is_v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)),
 				BPF_ADJ_ROOM_MAC, 0))
 		return -DROP_REWRITE;
-	err = pkt->is_v4 ? icmp_write_v4(skb, pkt, scratch, &icmp, quote) : icmp_write_v6(skb, pkt, scratch, &icmp, quote);
+	err = pkt->is_v4 ? icmp_write_v4(skb, pkt, &icmp, quote) : icmp_write_v6(skb, pkt, &icmp, quote);
 	if (!err)
 		counter_add(COUNTER_ICMP_ERROR_SENT);
 	return err;

@@ -11,6 +11,7 @@
 #include "lib/metrics.h"
 #include "lib/packet.h"
 
+#define ARP_HARDWARE_ETHERNET 1
 #define ARP_REQUEST 1
 #define ARP_REPLY   2
 #define ND_OPTION_TARGET_LINK_ADDRESS 2
@@ -23,42 +24,36 @@ struct arp_packet {
 	__u8 hardware_len, protocol_len;
 	be16 operation;
 	__u8 sender_mac[6];
-	__u8 sender_ip[4];
+	be32 sender_ip;
 	__u8 target_mac[6];
-	__u8 target_ip[4];
+	be32 target_ip;
 } __attribute__((packed));
 
-static __always_inline void host_mac_copy(__u8 *to)
-{
-	for (int i = 0; i < 6; i++)
-		to[i] = cfg_host_mac[i];
-}
-
-static __noinline int arp_answer(struct __sk_buff *skb)
+__noinline int arp_answer(struct __sk_buff *skb)
 {
 	const struct endpoint *source;
 	struct addr sender;
 	struct arp_packet arp;
-	__u32 v4, gateway = cfg_gateway_v4.word[3];
+	__u32 gateway = cfg_gateway_v4.word[3];
 	int err;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp)))
 		return -DROP_PARSE_SHORT;
-	if (arp.operation != bpf_htons(ARP_REQUEST) || __builtin_memcmp(arp.target_ip, &gateway, sizeof(gateway)))
+	if (arp.hardware != bpf_htons(ARP_HARDWARE_ETHERNET) || arp.protocol != bpf_htons(ETH_P_IP) ||
+	    arp.operation != bpf_htons(ARP_REQUEST) || arp.target_ip != gateway)
 		return -DROP_NEIGHBOUR;
-	__builtin_memcpy(&v4, arp.sender_ip, sizeof(v4));
-	addr_set_v4(&sender, v4);
+	addr_set_v4(&sender, arp.sender_ip);
 	source = endpoint_lookup(&sender);
 	if (!source || source->ifindex != skb->ifindex)
 		return -DROP_SOURCE_SPOOFED;
-	if (__builtin_memcmp(arp.sender_mac, source->pod_mac, sizeof(arp.sender_mac)))
+	if (!mac_equal(arp.sender_mac, source->pod_mac))
 		return -DROP_SOURCE_MAC;
 
 	arp.operation = bpf_htons(ARP_REPLY);
 	__builtin_memcpy(arp.target_mac, arp.sender_mac, sizeof(arp.target_mac));
-	__builtin_memcpy(arp.target_ip, arp.sender_ip, sizeof(arp.target_ip));
+	arp.target_ip = arp.sender_ip;
 	host_mac_copy(arp.sender_mac);
-	__builtin_memcpy(arp.sender_ip, &gateway, sizeof(gateway));
+	arp.sender_ip = gateway;
 	err = l2_turn_around(skb);
 	if (err)
 		return err;
@@ -76,23 +71,25 @@ struct neighbour_advertisement {
 };
 
 /* Duplicate address detection (from ::) gets no answer; nobody may have the gateway's address, and nobody asks for it. */
-static __noinline int nd_answer(struct __sk_buff *skb, const struct packet *pkt)
+__noinline int nd_answer(struct __sk_buff *skb, const struct packet *pkt)
 {
 	struct {
 		be32 length, next;
 	} pseudo = { bpf_htonl(32), bpf_htonl(IPPROTO_ICMPV6) };
 	struct neighbour_advertisement na;
-	struct addr gateway, source;
+	struct addr gateway, source, target;
 	int err;
 
+	if (!pkt)
+		return -DROP_INTERNAL;
 	for (int i = 0; i < 4; i++)
 		gateway.word[i] = cfg_gateway_v6.word[i];
 	addr_copy(&source, packet_src(pkt));
 	if (pkt->l4_off != ETH_HLEN + sizeof(na.ip) || skb->len < ETH_HLEN + sizeof(na) - 8 ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN, &na, sizeof(na) - 8))
 		return -DROP_PARSE_SHORT;
-	if (na.ip.hop_limit != ND_HOP_LIMIT || __builtin_memcmp(&na.target, &gateway, sizeof(gateway)) ||
-	    !addr_is_unicast(&source))
+	__builtin_memcpy(&target, &na.target, sizeof(target));
+	if (na.ip.hop_limit != ND_HOP_LIMIT || !addr_equal(&target, &gateway) || !addr_is_unicast(&source))
 		return -DROP_NEIGHBOUR;
 
 	__builtin_memcpy(&na.ip.daddr, &source, sizeof(source));
@@ -122,10 +119,16 @@ static __always_inline bool is_neighbour_solicitation(const struct packet *pkt)
 }
 
 /* 0: the packet has become the answer. */
-static __always_inline int neighbour_answer(struct __sk_buff *skb, const struct packet *pkt)
+static __always_inline int neighbour_answer(struct __sk_buff *skb, const struct packet *pkt, int reason)
 {
-	int err = ctx_load(skb, protocol) == bpf_htons(ETH_P_ARP) ? arp_answer(skb) : nd_answer(skb, pkt);
+	int err;
 
+	if (reason == -DROP_NEIGHBOUR)
+		err = nd_answer(skb, pkt);
+	else if (ctx_load(skb, protocol) == bpf_htons(ETH_P_ARP))
+		err = arp_answer(skb);
+	else
+		return reason;
 	if (!err)
 		counter_add(COUNTER_NEIGHBOUR_ANSWERED);
 	return err;

@@ -21,6 +21,7 @@
 #define IPV6_NO_NEXT_HEADER     59
 #define SCTP_HLEN               12
 #define ICMP_HLEN               8
+#define TCP_FLAGS_OFFSET        13
 
 #define ICMPV4_ECHO_REPLY       0
 #define ICMPV4_UNREACHABLE      3
@@ -39,7 +40,7 @@
 #define ICMPV6_NEIGHBOUR_SOLICITATION  135
 #define ICMPV6_NEIGHBOUR_ADVERTISEMENT 136
 
-/* What an IP header says, of either family; with the extension headers followed. */
+/* What an IP header says, of either family; with the extension headers followed. Offsets are from the frame's start. */
 struct ip_summary {
 	struct addr src, dst;
 	__u32 l4_off;
@@ -62,7 +63,6 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, __u32 off, struct i
 
 	addr_set_v4(&ip->src, header.saddr);
 	addr_set_v4(&ip->dst, header.daddr);
-	ip->is_v4 = true;
 	ip->proto = header.protocol;
 	ip->l4_off = off + header.ihl * 4;
 	fragment = bpf_ntohs(header.frag_off);
@@ -70,6 +70,12 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, __u32 off, struct i
 	ip->is_fragment = fragment & (IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS);
 	ip->fragment_id = bpf_htonl(bpf_ntohs(header.id));
 	return 0;
+}
+
+static __always_inline bool proto_is_extension(__u8 proto)
+{
+	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS ||
+	       proto == IPPROTO_FRAGMENT || proto == IPPROTO_AH;
 }
 
 /* Follows the extension headers that may stand before the payload's (RFC 8200, 4.1). */
@@ -82,16 +88,9 @@ static __always_inline int parse_extension_headers(struct __sk_buff *skb, struct
 			be32 id;
 		} header;
 
-		switch (ip->proto) {
-		case IPPROTO_HOPOPTS:
-		case IPPROTO_ROUTING:
-		case IPPROTO_DSTOPTS:
-		case IPPROTO_FRAGMENT:
-		case IPPROTO_AH:
-			break;
-		default:
+		/* What follows the header of a later fragment is the middle of something. */
+		if (!proto_is_extension(ip->proto) || ip->is_later_fragment)
 			return 0;
-		}
 		if (bpf_skb_load_bytes(skb, ip->l4_off, &header, sizeof(header)))
 			return -DROP_PARSE_SHORT;
 		if (ip->proto == IPPROTO_FRAGMENT) {
@@ -110,12 +109,11 @@ static __always_inline int parse_extension_headers(struct __sk_buff *skb, struct
 			ip->l4_off += (header.length + 1) * 8;
 		}
 		ip->proto = header.next;
-		if (ip->is_later_fragment)
-			return 0; /* what follows is the middle of something */
 	}
-	return -DROP_EXTENSION_HEADERS;
+	return proto_is_extension(ip->proto) && !ip->is_later_fragment ? -DROP_EXTENSION_HEADERS : 0;
 }
 
+/* An IPv4 address in an IPv6 header (::ffff:a.b.c.d, which is to be on no wire) would be taken for IPv4's. */
 static __always_inline int parse_ipv6(struct __sk_buff *skb, __u32 off, struct ip_summary *ip)
 {
 	struct ipv6hdr header;
@@ -127,9 +125,24 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, __u32 off, struct i
 
 	__builtin_memcpy(&ip->src, &header.saddr, sizeof(ip->src));
 	__builtin_memcpy(&ip->dst, &header.daddr, sizeof(ip->dst));
+	if (addr_is_v4(&ip->src) || addr_is_v4(&ip->dst))
+		return -DROP_IP_HEADER;
 	ip->proto = header.nexthdr;
 	ip->l4_off = off + sizeof(header);
 	return parse_extension_headers(skb, ip);
+}
+
+/* The IP header at `off`, into `ip`, which is zeroed. */
+__noinline int parse_ip(struct __sk_buff *skb, __u32 off, bool is_v4, struct ip_summary *ip)
+{
+	int err;
+
+	if (!ip)
+		return -DROP_INTERNAL;
+	err = is_v4 ? parse_ipv4(skb, off, ip) : parse_ipv6(skb, off, ip);
+	if (!err && ip->l4_off > skb->len)
+		err = -DROP_PARSE_SHORT;
+	return err;
 }
 
 static __always_inline bool icmp_is_error(bool is_v4, __u8 type)
@@ -154,36 +167,40 @@ static __always_inline bool proto_is_icmp(bool is_v4, __u8 proto)
 	return proto == (is_v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 }
 
-/* The ports of the header at `ip->l4_off`, of which at least `need` bytes must be there. A quoted packet (in an ICMP
- * error) may end after 8 bytes of it, which is enough for all of them. */
-static __always_inline int parse_ports(struct __sk_buff *skb, const struct ip_summary *ip, bool quoted,
-				       struct packet *pkt, struct fragment_ports *ports)
+/* The least length of the header behind the IP header; 0 for protocols that the datapath does not look into. */
+static __always_inline __u32 l4_length(const struct ip_summary *ip)
+{
+	if (ip->proto == IPPROTO_TCP)
+		return sizeof(struct tcphdr);
+	if (ip->proto == IPPROTO_SCTP)
+		return SCTP_HLEN;
+	if (ip->proto == IPPROTO_UDP)
+		return sizeof(struct udphdr);
+	return proto_is_icmp(ip->is_v4, ip->proto) ? ICMP_HLEN : 0;
+}
+
+/* The ports of the header behind the IP header, all of which must be there. A quoted packet (in an ICMP error) may end
+ * after 8 bytes of it, which is enough for all of them; of that one, nothing is put into `pkt`. */
+__noinline int parse_ports(struct __sk_buff *skb, const struct ip_summary *ip, bool quoted, struct packet *pkt,
+			   struct fragment_ports *ports)
 {
 	struct {
 		be16 first, second, third, fourth;
 	} header;
-	__u8 last;
 	__u32 length;
+	__u8 type;
 
-	ports->sport = 0;
-	ports->dport = 0;
-	if (ip->proto == IPPROTO_TCP)
-		length = sizeof(struct tcphdr);
-	else if (ip->proto == IPPROTO_SCTP)
-		length = SCTP_HLEN;
-	else if (ip->proto == IPPROTO_UDP || proto_is_icmp(ip->is_v4, ip->proto))
-		length = ICMP_HLEN;
-	else
+	if (!ip || !pkt || !ports)
+		return -DROP_INTERNAL;
+	length = l4_length(ip);
+	if (!length)
 		return 0;
-
-	if (bpf_skb_load_bytes(skb, ip->l4_off, &header, sizeof(header)))
-		return -DROP_PARSE_SHORT;
-	if (!quoted && bpf_skb_load_bytes(skb, ip->l4_off + length - 1, &last, sizeof(last)))
+	if (bpf_skb_load_bytes(skb, ip->l4_off, &header, sizeof(header)) ||
+	    (!quoted && ip->l4_off + length > skb->len))
 		return -DROP_PARSE_SHORT;
 
 	if (proto_is_icmp(ip->is_v4, ip->proto)) {
-		__u8 type = bpf_ntohs(header.first) >> 8;
-
+		type = bpf_ntohs(header.first) >> 8;
 		if (!quoted)
 			pkt->icmp_type = type;
 		if (icmp_has_identifier(ip->is_v4, type))
@@ -193,19 +210,19 @@ static __always_inline int parse_ports(struct __sk_buff *skb, const struct ip_su
 	ports->sport = header.first;
 	ports->dport = header.second;
 	if (ip->proto == IPPROTO_TCP && !quoted &&
-	    bpf_skb_load_bytes(skb, ip->l4_off + 13, &pkt->tcp_flags, sizeof(pkt->tcp_flags)))
+	    bpf_skb_load_bytes(skb, ip->l4_off + TCP_FLAGS_OFFSET, &pkt->tcp_flags, sizeof(pkt->tcp_flags)))
 		return -DROP_PARSE_SHORT;
 	return 0;
 }
 
 /* An ICMP error belongs to the flow of the packet that it quotes, and goes the other way (RFC 792; RFC 4443, 2.4). */
-static __noinline int parse_quoted(struct __sk_buff *skb, struct packet *pkt)
+static __always_inline int parse_quoted(struct __sk_buff *skb, struct packet *pkt)
 {
-	struct fragment_ports ports;
+	struct fragment_ports ports = {};
 	struct ip_summary ip = {};
 	int err;
 
-	err = pkt->is_v4 ? parse_ipv4(skb, pkt->l4_off + ICMP_HLEN, &ip) : parse_ipv6(skb, pkt->l4_off + ICMP_HLEN, &ip);
+	err = parse_ip(skb, pkt->l4_off + ICMP_HLEN, pkt->is_v4, &ip);
 	if (err)
 		return err;
 	if (ip.is_later_fragment)
@@ -223,10 +240,13 @@ static __noinline int parse_quoted(struct __sk_buff *skb, struct packet *pkt)
 	return 0;
 }
 
-static __always_inline int parse_fragment(const struct ip_summary *ip, struct fragment_ports *ports)
+/* What a pod sends is not checked yet: its record is for this interface alone. */
+static __always_inline int parse_fragment(const struct packet *pkt, const struct ip_summary *ip,
+					  struct fragment_ports *ports)
 {
 	struct fragment_key key = {
 		.id = ip->fragment_id,
+		.origin = pkt->origin,
 		.proto = ip->is_v4 ? ip->proto : 0,
 	};
 
@@ -238,22 +258,33 @@ static __always_inline int parse_fragment(const struct ip_summary *ip, struct fr
 	return 0;
 }
 
-static __noinline int parse_rest(struct __sk_buff *skb, struct packet *pkt)
+/* Later stages read and write the Ethernet and IP header in place. */
+static __always_inline int headers_linear(struct __sk_buff *skb, bool is_v4)
 {
+	__u32 length = ETH_HLEN + (is_v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+
+	if ((void *)(long)skb->data + length <= (void *)(long)skb->data_end)
+		return 0;
+	return bpf_skb_pull_data(skb, length) ? -DROP_REWRITE : 0;
+}
+
+__noinline int parse_rest(struct __sk_buff *skb, struct packet *pkt)
+{
+	const __be16 ethertype = ctx_load(skb, protocol);
 	struct fragment_ports ports = {};
 	struct ip_summary ip = {};
 	int err;
 
-	if (ctx_load(skb, protocol) == bpf_htons(ETH_P_IP))
-		err = parse_ipv4(skb, ETH_HLEN, &ip);
-	else if (ctx_load(skb, protocol) == bpf_htons(ETH_P_IPV6))
-		err = parse_ipv6(skb, ETH_HLEN, &ip);
-	else
+	if (!pkt)
+		return -DROP_INTERNAL;
+	if (ethertype != bpf_htons(ETH_P_IP) && ethertype != bpf_htons(ETH_P_IPV6))
 		return -DROP_NOT_IP;
+	ip.is_v4 = ethertype == bpf_htons(ETH_P_IP);
+	pkt->is_v4 = ip.is_v4;
+	err = parse_ip(skb, ETH_HLEN, ip.is_v4, &ip);
 	if (err)
 		return err;
 
-	pkt->is_v4 = ip.is_v4;
 	pkt->l4_proto = ip.proto;
 	pkt->l4_off = ip.l4_off;
 	pkt->is_later_fragment = ip.is_later_fragment;
@@ -262,8 +293,11 @@ static __noinline int parse_rest(struct __sk_buff *skb, struct packet *pkt)
 		if (err)
 			return err;
 	}
+	err = headers_linear(skb, ip.is_v4);
+	if (err)
+		return err;
 	if (ip.is_fragment) {
-		err = parse_fragment(&ip, &ports);
+		err = parse_fragment(pkt, &ip, &ports);
 		if (err)
 			return err;
 	} else if (proto_is_icmp(ip.is_v4, ip.proto) && icmp_is_error(ip.is_v4, pkt->icmp_type)) {
@@ -287,7 +321,7 @@ static __always_inline bool parse_plain_l4(struct packet *pkt, __u8 proto, const
 	if (proto == IPPROTO_TCP) {
 		if ((const void *)(tcp + 1) > data_end)
 			return false;
-		pkt->tcp_flags = ((const __u8 *)tcp)[13];
+		pkt->tcp_flags = ((const __u8 *)tcp)[TCP_FLAGS_OFFSET];
 	} else if (proto != IPPROTO_UDP || (const void *)(udp + 1) > data_end) {
 		return false;
 	}
@@ -318,6 +352,8 @@ static __always_inline bool parse_plain(struct __sk_buff *skb, struct packet *pk
 		return false;
 	__builtin_memcpy(&src, &v6->saddr, sizeof(src));
 	__builtin_memcpy(&dst, &v6->daddr, sizeof(dst));
+	if (addr_is_v4(&src) || addr_is_v4(&dst))
+		return false;
 	pkt->l4_off = ETH_HLEN + sizeof(*v6);
 	return parse_plain_l4(pkt, v6->nexthdr, &src, &dst, v6 + 1, data_end);
 }

@@ -17,12 +17,9 @@ static __always_inline void l2_set(struct l2_pair *l2, const __u8 *dst, const __
 }
 
 /* The half of packets that go from the pod `from` to the pod `to`, both of this node. */
-static __always_inline void half_between(struct flow_half *half, const struct endpoint *from, const struct endpoint *to)
+static __always_inline void half_between(struct flow_half *half, const struct endpoint *from, const struct endpoint *to,
+					 const __u8 *host_mac)
 {
-	__u8 host_mac[6];
-
-	for (int i = 0; i < (int)sizeof(host_mac); i++)
-		host_mac[i] = cfg_host_mac[i];
 	half->origin = from->ifindex;
 	half->egress_ifindex = to->ifindex;
 	l2_set(&half->l2_in, host_mac, from->pod_mac);
@@ -37,12 +34,8 @@ static __always_inline void half_between(struct flow_half *half, const struct en
 
 /* The two halves between a pod and whoever is behind the host's stack. */
 static __always_inline void halves_with_stack(struct flow_half *sent, struct flow_half *received,
-					      const struct endpoint *pod)
+					      const struct endpoint *pod, const __u8 *host_mac)
 {
-	__u8 host_mac[6];
-
-	for (int i = 0; i < (int)sizeof(host_mac); i++)
-		host_mac[i] = cfg_host_mac[i];
 	sent->origin = pod->ifindex;
 	sent->delivery = FLOW_TO_STACK;
 	l2_set(&sent->l2_in, host_mac, pod->pod_mac);
@@ -65,62 +58,77 @@ static __always_inline struct flow_entry *decision_begin(void)
 }
 
 /* A packet that a pod sends, of a connection that is not decided. */
-static __noinline int decide_from_pod(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
+__noinline int decide_from_pod(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
 {
-	const struct addr *src = packet_src(pkt), *dst = packet_dst(pkt);
-	const __u8 dir = pkt->dir & 1;
 	const struct endpoint *source, *target;
 	struct flow_entry *fresh;
+	struct addr src, dst;
+	__u8 host_mac[6], dir;
 	int err;
 
+	if (!pkt)
+		return -DROP_INTERNAL;
+	dir = pkt->dir & 1;
+	addr_copy(&src, packet_src(pkt));
+	addr_copy(&dst, packet_dst(pkt));
 	if (is_neighbour_solicitation(pkt))
 		return -DROP_NEIGHBOUR;
-	if (!addr_is_unicast(dst))
+	if (!addr_is_unicast(&dst))
 		return -DROP_NOT_UNICAST;
-	if (addr_is_link_local(dst) || addr_is_link_local(src))
+	if (addr_is_link_local(&dst) || addr_is_link_local(&src))
 		return -DROP_LINK_LOCAL;
 	fresh = decision_begin();
 	if (!fresh)
 		return -DROP_INTERNAL;
-	source = endpoint_lookup(src);
-	err = source_check(skb, pkt, source);
+	source = endpoint_lookup(&src);
+	err = source_check(skb, source);
 	if (err)
 		return err;
+	if (known && !flow_continues(pkt, known))
+		known = NULL;
 	if (pkt->is_icmp_error && !known)
 		return -DROP_ICMP_UNRELATED;
 
-	target = endpoint_lookup(dst);
+	host_mac_copy(host_mac);
+	target = endpoint_lookup(&dst);
 	/* An answer goes the way that the question came: the stack may have translated addresses (a host port, say). */
 	if (known && (known->initiator & 1) != dir && (known->half[!dir].origin & FLOW_ORIGIN_HOST))
 		target = NULL;
 	if (target) {
-		half_between(&fresh->half[dir], source, target);
-		half_between(&fresh->half[!dir], target, source);
+		half_between(&fresh->half[dir], source, target, host_mac);
+		half_between(&fresh->half[!dir], target, source, host_mac);
 	} else {
-		halves_with_stack(&fresh->half[dir], &fresh->half[!dir], source);
+		halves_with_stack(&fresh->half[dir], &fresh->half[!dir], source, host_mac);
 	}
 	flow_write(skb, pkt, known, fresh);
 	return 0;
 }
 
 /* A packet that the host's stack sends to a pod, of a connection that is not decided. */
-static __noinline int decide_to_pod(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
+__noinline int decide_to_pod(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
 {
-	const struct addr *dst = packet_dst(pkt);
-	const __u8 dir = pkt->dir & 1;
 	const struct endpoint *target;
 	struct flow_entry *fresh;
+	__u8 host_mac[6], dir;
+	struct addr dst;
 
-	if (!addr_is_unicast(dst))
+	if (!pkt)
+		return -DROP_INTERNAL;
+	dir = pkt->dir & 1;
+	addr_copy(&dst, packet_dst(pkt));
+	if (!addr_is_unicast(&dst))
 		return -DROP_NOT_UNICAST;
 	fresh = decision_begin();
 	if (!fresh)
 		return -DROP_INTERNAL;
-	target = endpoint_lookup(dst);
+	target = endpoint_lookup(&dst);
 	if (!target || target->ifindex != skb->ifindex)
 		return -DROP_NOT_THIS_POD;
+	if (known && !flow_continues(pkt, known))
+		known = NULL;
 
-	halves_with_stack(&fresh->half[!dir], &fresh->half[dir], target);
+	host_mac_copy(host_mac);
+	halves_with_stack(&fresh->half[!dir], &fresh->half[dir], target, host_mac);
 	/* An error from somewhere on the way may outlive what is known of its connection; the pod's own stack judges it. */
 	if (!pkt->is_icmp_error || known)
 		flow_write(skb, pkt, known, fresh);

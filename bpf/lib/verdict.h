@@ -12,9 +12,10 @@
 #include "lib/packet.h"
 #include "lib/runtime.h"
 
-/* Into the pod behind this interface, as if it came from its gateway. */
+/* Into the pod behind this interface, as if it came from its gateway. A question may have been a broadcast. */
 static __always_inline int reply(struct __sk_buff *skb)
 {
+	bpf_skb_change_type(skb, PACKET_HOST);
 	return bpf_redirect_peer(skb->ifindex, 0);
 }
 
@@ -24,10 +25,12 @@ static __always_inline int pass(void)
 	return TC_ACT_UNSPEC;
 }
 
-static __noinline int drop(struct __sk_buff *skb, struct packet *pkt, int err)
+__noinline int drop(struct __sk_buff *skb, struct packet *pkt, int err)
 {
 	const __u32 reason = -err & (DROP_REASON_MAX - 1);
 
+	if (!pkt)
+		return TC_ACT_SHOT;
 	metric_count(reason, pkt->hook, skb->len);
 	if (runtime.observers)
 		event_packet(skb, pkt, NULL, event_kind(EVENT_DROPPED, reason));
@@ -38,12 +41,15 @@ static __noinline int drop(struct __sk_buff *skb, struct packet *pkt, int err)
 
 /* How a packet that is longer than the MTU goes on: 0 as it is (its segments will fit), 1 through the stack, which
  * fragments it (RFC 791, 2.3; only IPv4 without "don't fragment"), or not at all. */
-static __noinline int mtu_exceeded(struct __sk_buff *skb, struct packet *pkt, __u32 mtu)
+__noinline int mtu_exceeded(struct __sk_buff *skb, struct packet *pkt, __u32 mtu)
 {
-	__u32 segment = skb->gso_size + pkt->l4_off - ETH_HLEN;
-	__u16 fragment;
 	__u8 data_offset;
+	__u16 fragment;
+	__u32 segment;
 
+	if (!pkt)
+		return -DROP_INTERNAL;
+	segment = skb->gso_size + pkt->l4_off - ETH_HLEN;
 	if (skb->gso_size) {
 		if (pkt->l4_proto != IPPROTO_TCP)
 			segment += sizeof(struct udphdr);
@@ -89,13 +95,6 @@ static __always_inline int headers_rewrite(struct __sk_buff *skb, const struct p
 	}
 	__builtin_memcpy(data, &half->l2_out, sizeof(half->l2_out));
 	return 0;
-}
-
-static __always_inline bool headers_linear(struct __sk_buff *skb, const struct packet *pkt)
-{
-	__u32 length = ETH_HLEN + (pkt->is_v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
-
-	return skb->data_end - skb->data >= length || !bpf_skb_pull_data(skb, length);
 }
 
 static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt, const struct flow_half *half)

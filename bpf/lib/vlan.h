@@ -20,7 +20,7 @@ static __always_inline bool vlan_tagged(const struct __sk_buff *skb)
 }
 
 /* A tag is beside the packet (taken off by the device) or in it. bpf_skb_vlan_pop takes the one beside it first. */
-static __noinline int vlan_untag(struct __sk_buff *skb)
+__noinline int vlan_untag(struct __sk_buff *skb)
 {
 	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
 		__be16 tci;
