@@ -15,6 +15,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <functional>
 
 #include "loader/net/socket.hpp"
 
@@ -50,7 +51,8 @@ std::optional<Prefix> prefix_of(nl_addr* address) {
   const unsigned length = nl_addr_get_len(address);
   const unsigned bits = nl_addr_get_prefixlen(address);
   // The address of a default route has no bytes.
-  if (length == 0 && bits == 0) return Prefix{Address::from_bytes("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", family == AF_INET), 0};
+  if (length == 0 && bits == 0)
+    return Prefix{Address::from_bytes("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", family == AF_INET), 0};
   if ((family != AF_INET || length != 4) && (family != AF_INET6 || length != 16)) return std::nullopt;
   return Prefix{Address::from_bytes(nl_addr_get_binary_addr(address), family == AF_INET), bits};
 }
@@ -86,7 +88,7 @@ Message dump_request(int type, const Header& header) {
   return message;
 }
 
-/// The change of one link named by its index, as a message.
+/// The change of one link named by its index, as a message. Index 0: of the link with the name that `set` sets.
 Message change_link(int ifindex, const std::function<void(rtnl_link*)>& set) {
   const Owned<rtnl_link> original(rtnl_link_alloc());
   const Owned<rtnl_link> changes(rtnl_link_alloc());
@@ -133,19 +135,30 @@ Result<std::vector<Link>> Netlink::links() {
 
 Result<void> Netlink::create_veth(const VethSpec& spec, const Netns& pod_netns) {
   const auto doing = "make veth pair " + spec.host_name + " and " + spec.pod_name;
+  // libnl would cut a long name, the kernel choose one where there is none.
+  for (const auto& name : {spec.host_name, spec.pod_name}) {
+    if (name.empty() || name.size() >= IFNAMSIZ) return refuse(EINVAL, doing + ": \"" + name + "\" is no device name");
+  }
   const Owned<rtnl_link> host(rtnl_link_veth_alloc());
   if (!host) return fail(ENOMEM, doing);
   const Owned<rtnl_link> pod(rtnl_link_veth_get_peer(host.get()));
   rtnl_link_set_name(host.get(), spec.host_name.c_str());
   rtnl_link_set_addr(host.get(), nl_address(spec.host_mac).get());
   rtnl_link_set_mtu(host.get(), static_cast<unsigned>(spec.mtu));
-  if (!spec.host_alias.empty()) rtnl_link_set_ifalias(host.get(), spec.host_alias.c_str());
   rtnl_link_set_name(pod.get(), spec.pod_name.c_str());
   rtnl_link_set_addr(pod.get(), nl_address(spec.pod_mac).get());
   rtnl_link_set_mtu(pod.get(), static_cast<unsigned>(spec.mtu));
   rtnl_link_set_ns_fd(pod.get(), pod_netns.fd());
   TRY(socket_->exchange(add_link(host.get()), doing));
-  return {};
+  // The kernel takes neither alias nor address generation mode in the request that makes a device.
+  const auto set = [&](rtnl_link* link) {
+    rtnl_link_set_name(link, spec.host_name.c_str());
+    if (!spec.host_alias.empty()) rtnl_link_set_ifalias(link, spec.host_alias.c_str());
+    rtnl_link_inet6_set_addr_gen_mode(link, IN6_ADDR_GEN_MODE_NONE);
+  };
+  auto changed = socket_->exchange(change_link(0, set), doing);
+  if (!changed) (void)delete_link(spec.host_name);
+  return changed;
 }
 
 Result<void> Netlink::create_bridge(const std::string& name, int mtu) {
@@ -181,9 +194,8 @@ Result<void> Netlink::set_mtu(int ifindex, int mtu) {
 }
 
 Result<void> Netlink::set_master(int ifindex, int master_ifindex) {
-  return socket_->exchange(
-      change_link(ifindex, [=](rtnl_link* link) { rtnl_link_set_master(link, master_ifindex); }),
-      "put device " + std::to_string(ifindex) + " under device " + std::to_string(master_ifindex));
+  return socket_->exchange(change_link(ifindex, [=](rtnl_link* link) { rtnl_link_set_master(link, master_ifindex); }),
+                           "put device " + std::to_string(ifindex) + " under device " + std::to_string(master_ifindex));
 }
 
 Result<void> Netlink::add_address(int ifindex, const Prefix& address) {

@@ -17,11 +17,11 @@ struct Link {
   int ifindex = 0;
   int peer_ifindex = 0;  ///< IFLA_LINK: a veth's other end, in the namespace where that end is; 0: none
   std::string name;
-  std::string alias;     ///< IFLA_IFALIAS, empty when unset
-  std::string kind;      ///< "veth", "vxlan", "bridge", ...; empty for physical devices
+  std::string alias;  ///< IFLA_IFALIAS, empty when unset
+  std::string kind;   ///< "veth", "vxlan", "bridge", ...; empty for physical devices
   Mac mac;
   int mtu = 0;
-  bool up = false;       ///< administratively (IFF_UP)
+  bool up = false;  ///< administratively (IFF_UP)
 };
 
 /// A veth pair in one request: the host's end in this socket's namespace, the pod's end in `pod_netns`.
@@ -35,13 +35,13 @@ struct VethSpec {
 };
 
 struct Route {
-  std::optional<Prefix> destination;   ///< nullopt: the default route of `family_v4`
-  bool family_v4 = true;               ///< used for the default route only
-  std::optional<Address> gateway;      ///< nullopt: on link
-  bool onlink = false;                 ///< the gateway is on the link although no route says so
+  std::optional<Prefix> destination;  ///< nullopt: the default route of `family_v4`
+  bool family_v4 = true;              ///< used for the default route only
+  std::optional<Address> gateway;     ///< nullopt: on link
+  bool onlink = false;                ///< the gateway is on the link although no route says so
   int ifindex = 0;
-  std::optional<Address> source;       ///< preferred source address
-  int mtu = 0;                         ///< 0: the device's
+  std::optional<Address> source;  ///< preferred source address
+  int mtu = 0;                    ///< 0: the device's
 };
 
 struct Neighbour {
@@ -67,7 +67,7 @@ class Netlink {
   Result<std::vector<Link>> links();
 
   /// Makes the pair, both ends down; the host's end never gets an IPv6 link-local address. Nothing is left after an
-  /// error. EEXIST: a name is taken.
+  /// error. EEXIST: a name is taken. EINVAL: not a name that a device can have.
   Result<void> create_veth(const VethSpec& spec, const Netns& pod_netns);
   /// A bridge, up. EEXIST: the name is taken.
   Result<void> create_bridge(const std::string& name, int mtu);
@@ -77,7 +77,8 @@ class Netlink {
   Result<void> set_mtu(int ifindex, int mtu);
   Result<void> set_master(int ifindex, int master_ifindex);
 
-  /// EEXIST: it is there already. Host bits are kept. IPv6 addresses are added without duplicate address detection (IFA_F_NODAD).
+  /// EEXIST: it is there already. Host bits are kept. IPv6 addresses are added without duplicate address detection
+  /// (IFA_F_NODAD).
   Result<void> add_address(int ifindex, const Prefix& address);
   Result<std::vector<Prefix>> addresses(int ifindex);
 

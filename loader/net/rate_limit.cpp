@@ -29,7 +29,8 @@ Result<void> Netlink::put_rate_limit(int ifindex, std::uint64_t bits_per_second,
   tc_tbf_qopt options{};
   options.rate.rate = clamped(rate);
   options.rate.linklayer = TC_LINKLAYER_ETHERNET;  // then the kernel asks for no table of transmission times
-  options.limit = clamped(static_cast<std::uint64_t>(static_cast<unsigned __int128>(rate) * kLatencyMs / 1000) + burst_bytes);
+  options.limit =
+      clamped(static_cast<std::uint64_t>(static_cast<unsigned __int128>(rate) * kLatencyMs / 1000) + burst_bytes);
   tcmsg header{};
   header.tcm_family = AF_UNSPEC;
   header.tcm_ifindex = ifindex;

@@ -124,12 +124,12 @@ Result<Netlink> Netlink::open() {
 }
 
 Result<Netlink> Netlink::open_in(const Netns& netns) {
-  std::optional<Netlink> opened;
+  Result<Netlink> opened = fail(ENOTCONN, "open netlink socket");
   TRY(netns.run([&]() -> Result<void> {
-    opened = TRY(open());
+    opened = open();
     return {};
   }));
-  return std::move(*opened);
+  return opened;
 }
 
 }  // namespace sluice::loader::net
