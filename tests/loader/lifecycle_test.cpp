@@ -19,6 +19,7 @@
 #include "loader/program/status.hpp"
 #include "maps/views.hpp"
 #include "tests/loader/node.hpp"
+#include "tests/loader/pod.hpp"
 
 using namespace sluice;          // NOLINT(google-build-using-namespace)
 using namespace sluice::loader;  // NOLINT(google-build-using-namespace)
@@ -64,12 +65,6 @@ pid_t in_child(Work work) {
   const pid_t child = fork();
   if (child == 0) _exit(work() ? 0 : 1);
   return child;
-}
-
-int exit_status(pid_t child) {
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 }  // namespace

@@ -39,13 +39,17 @@ Node::~Node() {
 }
 
 loader::net::Link Node::add_interface(const std::string& name) {
+  return add_interface(name, must(loader::net::Netns::open(kPodNamespace)), name, Mac{{2, 0, 0, 0, 0, 9}});
+}
+
+loader::net::Link Node::add_interface(const std::string& name, const loader::net::Netns& pod,
+                                      const std::string& pod_name, const Mac& pod_mac) {
   auto netlink = must(loader::net::Netlink::open());
-  const auto pod = must(loader::net::Netns::open(kPodNamespace));
   must(netlink.create_veth({.host_name = name,
                             .host_alias = {},
                             .host_mac = loader::kHostMac,
-                            .pod_name = name,
-                            .pod_mac = Mac{{2, 0, 0, 0, 0, 9}},
+                            .pod_name = pod_name,
+                            .pod_mac = pod_mac,
                             .mtu = 1500},
                            pod));
   interfaces_.push_back(name);

@@ -33,6 +33,8 @@ class Node {
   [[nodiscard]] const loader::Root& root() const { return root_; }
   /// A veth pair whose other end is in another namespace; returns the host's end.
   loader::net::Link add_interface(const std::string& name);
+  loader::net::Link add_interface(const std::string& name, const loader::net::Netns& pod, const std::string& pod_name,
+                                  const Mac& pod_mac);
 
  private:
   std::string folder_;
