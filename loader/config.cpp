@@ -163,6 +163,8 @@ Result<NodeConfig> NodeConfig::read(const Root& root) {
     if (errno == ENOENT) return NodeConfig{};
     return fail(errno, "open " + root.config_file().string());
   }
+  file.peek();
+  if (file.bad()) return fail(EIO, "read " + root.config_file().string());
   std::stringstream text;
   text << file.rdbuf();
   return parse(text.str(), root.config_file());

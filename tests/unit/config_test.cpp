@@ -1,0 +1,115 @@
+#include "loader/config.hpp"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+
+using namespace sluice;          // NOLINT(google-build-using-namespace)
+using namespace sluice::loader;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+/// What `yaml` is refused with; empty: it is taken.
+std::string refusal(const std::string& yaml) {
+  auto config = NodeConfig::parse(yaml, "sluice.yaml");
+  return config ? "" : config.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("an empty configuration has the defaults") {
+  for (const char* yaml : {"", "# nothing\n", "{}\n"}) {
+    CAPTURE(yaml);
+    auto config = NodeConfig::parse(yaml, "sluice.yaml");
+    REQUIRE(config);
+    CHECK(config->maps.flows == 262144);
+    CHECK(config->timeouts.tcp_established == std::chrono::hours(24));
+    CHECK(config->pod_attach == AttachMode::kAuto);
+    CHECK(config->forwarding);
+  }
+}
+
+TEST_CASE("every key of the configuration is read") {
+  auto config = NodeConfig::parse(R"(
+nodeName: worker-1
+nodeAddresses: [192.168.50.1, "fd50::1"]
+podCIDRs: [10.244.1.0/24, "fd00:1::/64"]
+mtu: 1450
+podAttach: tcx
+forwarding: false
+timeouts: {tcpOpening: 1s, tcpEstablished: 1h30m, tcpClosing: 3s, tcpClosed: 4s, udpOpening: 5s, udpEstablished: 6m, icmp: 7s, other: 8s}
+maps: {flows: 1024, endpoints: 2048, fragments: 4096}
+)",
+                                  "sluice.yaml");
+  REQUIRE_MESSAGE(config, config.error().message);
+  CHECK(config->node_name == "worker-1");
+  REQUIRE(config->node_addresses.size() == 2);
+  CHECK(config->node_addresses[1].text() == "fd50::1");
+  REQUIRE(config->pod_cidrs.size() == 2);
+  CHECK(config->pod_cidrs[0].text() == "10.244.1.0/24");
+  CHECK(config->mtu == 1450);
+  CHECK(config->pod_attach == AttachMode::kTcx);
+  CHECK(!config->forwarding);
+  using std::chrono::seconds;
+  CHECK(config->timeouts.tcp_opening == seconds(1));
+  CHECK(config->timeouts.tcp_established == seconds(5400));
+  CHECK(config->timeouts.tcp_closing == seconds(3));
+  CHECK(config->timeouts.tcp_closed == seconds(4));
+  CHECK(config->timeouts.udp_opening == seconds(5));
+  CHECK(config->timeouts.udp_established == seconds(360));
+  CHECK(config->timeouts.icmp == seconds(7));
+  CHECK(config->timeouts.other == seconds(8));
+  CHECK(config->maps.flows == 1024);
+  CHECK(config->maps.endpoints == 2048);
+  CHECK(config->maps.fragments == 4096);
+}
+
+TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
+  const struct {
+    const char* yaml;
+    const char* words;
+  } rows[] = {
+      {"nodename: a\n", "sluice.yaml: line 1: nodename is not known here"},
+      {"\ntimeouts:\n  tcp: 5s\n", "sluice.yaml: line 3: tcp is not known here"},
+      {"timeouts: {icmp: 5}\n", "line 1: icmp must be a duration"},
+      {"timeouts: {icmp: 0s}\n", "must be a duration of at least one second"},
+      {"timeouts: {icmp: -5s}\n", "must be a duration"},
+      {"timeouts: {icmp: 99999999999999999999s}\n", "must be a duration"},
+      {"timeouts: [1]\n", "timeouts must be a mapping"},
+      {"mtu: many\n", "line 1: mtu must be a number from 0 to 65535, not \"many\""},
+      {"mtu: 1200\n", "mtu must be 0 (found out) or at least 1280"},
+      {"mtu: 70000\n", "mtu must be a number"},
+      {"maps: {flows: 3}\n", "flows must be a number from 16"},
+      {"maps: {flows: -1}\n", "flows must be a number from 16"},
+      {"forwarding: perhaps\n", "forwarding must be true or false"},
+      {"podAttach: xdp\n", "podAttach must be auto, tcx or clsact"},
+      {"podCIDRs: 10.0.0.0/24\n", "podCIDRs must be a list"},
+      {"podCIDRs: [10.0.0.0/33]\n", "line 1: podCIDRs"},
+      {"nodeAddresses: [[1]]\n", "nodeAddresses must be a single value"},
+      {"- a\n- b\n", "sluice.yaml: must be a mapping"},
+      {"just words\n", "sluice.yaml: must be a mapping"},
+      {"a: [1\n", "sluice.yaml: yaml-cpp: error"},
+      {"a: \x01\n", "sluice.yaml:"},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.yaml);
+    const std::string found = refusal(row.yaml);
+    CAPTURE(found);
+    CHECK(found.find(row.words) != std::string::npos);
+  }
+}
+
+TEST_CASE("a node without a configuration file runs on the defaults, one with an unreadable file does not run") {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "sluice-config-test";
+  std::filesystem::remove_all(folder);
+  const Root root(folder);
+  CHECK(NodeConfig::read(root));
+  std::filesystem::create_directories(root.config_file().parent_path());
+  std::ofstream(root.config_file()).close();
+  CHECK(NodeConfig::read(root));
+  std::filesystem::remove(root.config_file());
+  std::filesystem::create_directories(root.config_file());  // a folder where the file should be
+  CHECK(!NodeConfig::read(root));
+  std::filesystem::remove_all(folder);
+}
