@@ -71,6 +71,7 @@ Link link_of(nl_object* object) {
   Link result;
   result.ifindex = rtnl_link_get_ifindex(link);
   result.peer_ifindex = rtnl_link_get_link(link);
+  result.master_ifindex = rtnl_link_get_master(link);
   result.name = text(rtnl_link_get_name(link));
   result.alias = text(rtnl_link_get_ifalias(link));
   result.kind = text(rtnl_link_get_type(link));
@@ -193,6 +194,12 @@ Result<void> Netlink::set_mtu(int ifindex, int mtu) {
       "set MTU " + std::to_string(mtu) + " of device " + std::to_string(ifindex));
 }
 
+Result<void> Netlink::set_mac(int ifindex, const Mac& mac) {
+  const auto address = nl_address(mac);
+  return socket_->exchange(change_link(ifindex, [&](rtnl_link* link) { rtnl_link_set_addr(link, address.get()); }),
+                           "set MAC address " + mac.text() + " of device " + std::to_string(ifindex));
+}
+
 Result<void> Netlink::set_master(int ifindex, int master_ifindex) {
   return socket_->exchange(change_link(ifindex, [=](rtnl_link* link) { rtnl_link_set_master(link, master_ifindex); }),
                            "put device " + std::to_string(ifindex) + " under device " + std::to_string(master_ifindex));
@@ -223,7 +230,11 @@ Result<std::vector<Prefix>> Netlink::addresses(int ifindex) {
       });
 }
 
-Result<void> Netlink::put_route(const Route& route) {
+Result<void> Netlink::put_route(const Route& route) { return write_route(route, NLM_F_CREATE | NLM_F_REPLACE); }
+
+Result<void> Netlink::add_route(const Route& route) { return write_route(route, NLM_F_CREATE | NLM_F_EXCL); }
+
+Result<void> Netlink::write_route(const Route& route, int flags) {
   const bool v4 = route.destination ? route.destination->address.is_v4() : route.family_v4;
   const auto doing = "put route to " + (route.destination ? route.destination->text() : v4 ? "0.0.0.0/0" : "::/0");
   const Prefix everywhere{Address::from_number(v4 ? static_cast<unsigned __int128>(0xffff) << 32 : 0), 0};
@@ -241,11 +252,10 @@ Result<void> Netlink::put_route(const Route& route) {
   if (route.onlink) rtnl_route_set_flags(request.get(), RTNH_F_ONLINK);
   if (route.source) rtnl_route_set_pref_src(request.get(), nl_address(*route.source).get());
   if (route.mtu != 0) rtnl_route_set_metric(request.get(), RTAX_MTU, static_cast<unsigned>(route.mtu));
+  if (route.table != 0) rtnl_route_set_table(request.get(), static_cast<unsigned>(route.table));
 
   nl_msg* message = nullptr;
-  if (rtnl_route_build_add_request(request.get(), NLM_F_CREATE | NLM_F_REPLACE, &message) < 0) {
-    return fail(ENOMEM, doing);
-  }
+  if (rtnl_route_build_add_request(request.get(), flags, &message) < 0) return fail(ENOMEM, doing);
   return socket_->exchange(Message(message), doing);
 }
 
@@ -266,29 +276,31 @@ std::optional<Route> route_of(nl_object* object) {
   if (auto preferred = prefix_of(rtnl_route_get_pref_src(source))) route.source = preferred->address;
   unsigned mtu = 0;
   if (rtnl_route_get_metric(source, RTAX_MTU, &mtu) == 0) route.mtu = static_cast<int>(mtu);
+  if (rtnl_route_get_table(source) != RT_TABLE_MAIN) route.table = static_cast<int>(rtnl_route_get_table(source));
   return route;
 }
 
 }  // namespace
 
-Result<std::vector<Route>> Netlink::routes(int ifindex) {
+Result<std::vector<Route>> Netlink::routes(int ifindex, int table) {
   const auto doing = "list routes of device " + std::to_string(ifindex);
   std::vector<Route> all;
   for (const int family : {AF_INET, AF_INET6}) {
     rtmsg header{};
     header.rtm_family = static_cast<unsigned char>(family);
-    header.rtm_table = RT_TABLE_MAIN;
+    header.rtm_table = table == 0 ? RT_TABLE_MAIN : RT_TABLE_UNSPEC;
     auto found = socket_->dump<Route>(
         [&] {
           auto message = dump_request(RTM_GETROUTE, header);
           if (message) nla_put_u32(message.get(), RTA_OIF, static_cast<unsigned>(ifindex));
+          if (message && table != 0) nla_put_u32(message.get(), RTA_TABLE, static_cast<unsigned>(table));
           return message;
         },
         doing,
         [&](nl_object* object, auto& routes) {
           if (auto route = route_of(object); route && route->ifindex == ifindex) routes.push_back(*route);
         });
-    // A namespace has no main table before its first route.
+    // There is no table before its first route.
     if (!found && !found.failed_with(ENOENT)) return found;
     if (found) all.insert(all.end(), found->begin(), found->end());
   }

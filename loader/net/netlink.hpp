@@ -15,7 +15,8 @@ namespace sluice::loader::net {
 
 struct Link {
   int ifindex = 0;
-  int peer_ifindex = 0;  ///< IFLA_LINK: a veth's other end, in the namespace where that end is; 0: none
+  int peer_ifindex = 0;    ///< IFLA_LINK: a veth's other end, in the namespace where that end is; 0: none
+  int master_ifindex = 0;  ///< the bridge, bond, ... that it is a port of; 0: none
   std::string name;
   std::string alias;  ///< IFLA_IFALIAS, empty when unset
   std::string kind;   ///< "veth", "vxlan", "bridge", ...; empty for physical devices
@@ -42,6 +43,13 @@ struct Route {
   int ifindex = 0;
   std::optional<Address> source;  ///< preferred source address
   int mtu = 0;                    ///< 0: the device's
+  int table = 0;                  ///< 0: the main table
+};
+
+/// "Packets from `source` are routed by `table` alone, where that has a route for them."
+struct Rule {
+  Address source;
+  int table = 0;
 };
 
 struct Neighbour {
@@ -75,6 +83,7 @@ class Netlink {
   Result<void> delete_link(const std::string& name);
   Result<void> set_up(int ifindex);
   Result<void> set_mtu(int ifindex, int mtu);
+  Result<void> set_mac(int ifindex, const Mac& mac);
   Result<void> set_master(int ifindex, int master_ifindex);
 
   /// EEXIST: it is there already. Host bits are kept. IPv6 addresses are added without duplicate address detection
@@ -82,10 +91,18 @@ class Netlink {
   Result<void> add_address(int ifindex, const Prefix& address);
   Result<std::vector<Prefix>> addresses(int ifindex);
 
-  /// Replaces a route of the main table to the same destination.
+  /// Replaces a route of the same table to the same destination.
   Result<void> put_route(const Route& route);
-  /// The unicast routes of the main table over this device, those that the kernel made from addresses included.
-  Result<std::vector<Route>> routes(int ifindex);
+  /// EEXIST: the table has a route to the same destination, over whatever device.
+  Result<void> add_route(const Route& route);
+  /// The unicast routes over this device of one table, those that the kernel made from addresses included. 0: the main
+  /// table.
+  Result<std::vector<Route>> routes(int ifindex, int table = 0);
+
+  /// A rule is nobody's device's: it stays until it is deleted. Adding one that is there is no error.
+  Result<void> add_rule(const Rule& rule);
+  /// Succeeds when there is no such rule.
+  Result<void> delete_rule(const Rule& rule);
 
   /// A permanent neighbour entry (NUD_PERMANENT): no ARP or ND ever runs for it. Replaces an old one.
   Result<void> put_neighbour(int ifindex, const Address& address, const Mac& mac);
@@ -99,6 +116,7 @@ class Netlink {
 
  private:
   struct Socket;
+  Result<void> write_route(const Route& route, int flags);
   explicit Netlink(std::unique_ptr<Socket> socket);
 
   std::unique_ptr<Socket> socket_;
