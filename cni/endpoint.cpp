@@ -1,0 +1,48 @@
+#include "cni/endpoint.hpp"
+
+#include <cerrno>
+
+#include "cni/error.hpp"
+
+namespace sluice::cni {
+
+using loader::AttachMode;
+using loader::program::Datapath;
+using loader::program::Endpoint;
+using loader::state::Attachment;
+
+Endpoint endpoint_of(const Attachment& attachment) {
+  Endpoint endpoint;
+  endpoint.ifindex = attachment.host_ifindex;
+  endpoint.pod_mac = attachment.pod_mac;
+  endpoint.mtu = attachment.mtu;
+  endpoint.through_stack = attachment.through_stack;
+  endpoint.shaped = attachment.shaped;
+  return endpoint;
+}
+
+Result<void> attach_programs(Datapath& datapath, const Attachment& attachment, AttachMode mode) {
+  const bool choose = mode == AttachMode::kAuto && attachment.through_stack;
+  const AttachMode first = choose ? AttachMode::kTcx : mode;
+  auto attached = datapath.attach_pod(attachment.host_ifindex, attachment.host_ifname, first);
+  if (choose && attached.failed_with(EOPNOTSUPP)) {
+    attached = datapath.attach_pod(attachment.host_ifindex, attachment.host_ifname, AttachMode::kClsact);
+  }
+  return as(Code::kDatapath, attached);
+}
+
+Result<void> make_known(Datapath& datapath, loader::net::Netlink& host, const Attachment& attachment) {
+  for (const auto& address : attachment.addresses) {
+    const auto other = TRY(as(Code::kDatapath, datapath.endpoint(address)));
+    if (other && other->ifindex != attachment.host_ifindex) {
+      // One that is gone without a DEL has left its entry.
+      if (const auto link = host.link(other->ifindex)) {
+        return failure(Code::kAddressTaken, address.text() + " belongs to the pod behind " + link->name);
+      }
+    }
+    TRY(as(Code::kDatapath, datapath.put_endpoint(address, endpoint_of(attachment))));
+  }
+  return {};
+}
+
+}  // namespace sluice::cni

@@ -1,0 +1,138 @@
+#include "cni/settings.hpp"
+
+#include <algorithm>
+
+#include "cni/error.hpp"
+#include "cni/json.hpp"
+
+namespace sluice::cni {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t kSmallestMtu = 68;    // RFC 791, 3.2
+constexpr std::int64_t kLargestMtu = 65535;  // veth's
+
+Result<loader::AttachMode> parse_attach(const std::string& word) {
+  if (word == "auto") return loader::AttachMode::kAuto;
+  if (word == "tcx") return loader::AttachMode::kTcx;
+  if (word == "clsact") return loader::AttachMode::kClsact;
+  return bad_config("attach", "is '" + word + "', not auto, tcx or clsact");
+}
+
+Result<int> parse_mtu(const json& config) {
+  const auto mtu = TRY(get_integer(config, "mtu")).value_or(0);
+  if (mtu != 0 && (mtu < kSmallestMtu || mtu > kLargestMtu)) {
+    return bad_config("mtu", "is " + std::to_string(mtu) + ", not 0 or 68 to 65535");
+  }
+  return static_cast<int>(mtu);
+}
+
+Result<bool> parse_delivery(const json& config) {
+  const auto word = TRY(get_string(config, "delivery")).value_or("direct");
+  if (word != "direct" && word != "stack") return bad_config("delivery", "is '" + word + "', not direct or stack");
+  return word == "stack";
+}
+
+Result<std::vector<Prefix>> parse_pod_cidrs(const json& config) {
+  std::vector<Prefix> blocks;
+  for (const auto& text : TRY(get_strings(config, "podCIDRs"))) {
+    const auto block = Prefix::parse(text);
+    if (!block) return bad_config("podCIDRs", block.error().message);
+    blocks.push_back(*block);
+  }
+  return blocks;
+}
+
+Result<json> parse_dns(const json& config) {
+  auto dns = TRY(get_object(config, "dns"));
+  if (!dns) return json(nullptr);
+  (void)TRY(get_string(*dns, "domain").context("dns"));
+  for (const char* key : {"nameservers", "search", "options"}) (void)TRY(get_strings(*dns, key).context("dns"));
+  return json(std::move(*dns));
+}
+
+/// What a pod's interface may be given: no group address (IEEE 802, 8.2), not all zeros.
+Result<std::optional<Mac>> parse_mac(const json& runtime) {
+  const auto text = TRY(get_string(runtime, "mac"));
+  if (!text || text->empty()) return std::optional<Mac>();
+  const auto mac = Mac::parse(*text);
+  if (!mac) return bad_config("runtimeConfig: mac", mac.error().message);
+  if ((mac->bytes[0] & 1) != 0 || *mac == Mac{}) {
+    return bad_config("runtimeConfig: mac", "'" + *text + "' cannot be an interface's address");
+  }
+  return std::optional<Mac>(*mac);
+}
+
+Result<std::vector<Address>> parse_ips(const json& runtime) {
+  std::vector<Address> ips;
+  for (const auto& text : TRY(get_strings(runtime, "ips"))) {
+    const auto wanted = Prefix::parse(text);  // with a prefix length, or without
+    if (!wanted) return bad_config("runtimeConfig: ips", wanted.error().message);
+    const bool v4 = wanted->address.is_v4();
+    if (std::any_of(ips.begin(), ips.end(), [=](const Address& other) { return other.is_v4() == v4; })) {
+      return bad_config("runtimeConfig: ips", "has more than one address of a family");
+    }
+    ips.push_back(wanted->address);
+  }
+  return ips;
+}
+
+/// The bandwidth plugin's rules: a rate needs a burst, and neither is negative.
+Result<Rate> parse_rate(const json& bandwidth, const char* rate_key, const char* burst_key) {
+  const auto rate = TRY(get_integer(bandwidth, rate_key)).value_or(0);
+  const auto burst = TRY(get_integer(bandwidth, burst_key)).value_or(0);
+  if (rate < 0 || (rate > 0 && rate < 8)) return bad_config(rate_key, "is not 0 or at least 8 bits a second");
+  if (burst < 0 || (rate > 0 && burst < 8)) return bad_config(burst_key, "is not at least 8 bits");
+  return Rate{static_cast<std::uint64_t>(rate), static_cast<std::uint64_t>(burst)};
+}
+
+Result<void> parse_runtime_config(const json& config, Settings& settings) {
+  const auto runtime = TRY(get_object(config, "runtimeConfig"));
+  if (!runtime) return {};
+  settings.mac = TRY(parse_mac(*runtime));
+  settings.ips = TRY(parse_ips(*runtime));
+  if (const auto bandwidth = TRY(get_object(*runtime, "bandwidth"))) {
+    settings.ingress = TRY(parse_rate(*bandwidth, "ingressRate", "ingressBurst").context("runtimeConfig: bandwidth"));
+    settings.egress = TRY(parse_rate(*bandwidth, "egressRate", "egressBurst").context("runtimeConfig: bandwidth"));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Scope> Scope::parse(const json& config) {
+  Scope scope{loader::Root::from_environment(), ""};
+  if (const auto root = TRY(get_string(config, "root")); root && !root->empty()) {
+    if (root->front() != '/') return bad_config("root", "'" + *root + "' is not an absolute path");
+    scope.root = loader::Root(*root == "/" ? "" : *root);
+  }
+  if (const auto ipam = TRY(get_object(config, "ipam"))) {
+    scope.ipam_type = TRY(get_string(*ipam, "type").context("ipam")).value_or("");
+    // It becomes part of a path.
+    if (!scope.ipam_type.empty() && !is_identifier(scope.ipam_type)) {
+      return bad_config("ipam: type", "'" + scope.ipam_type + "' is not the name of a plugin");
+    }
+  }
+  return scope;
+}
+
+Result<Settings> Settings::parse(const json& config) {
+  Settings settings;
+  settings.mtu = TRY(parse_mtu(config));
+  if (const auto word = TRY(get_string(config, "attach"))) settings.attach = TRY(parse_attach(*word));
+  settings.through_stack = TRY(parse_delivery(config));
+  settings.pod_cidrs = TRY(parse_pod_cidrs(config));
+  settings.dns = TRY(parse_dns(config));
+  settings.previous = TRY(get_object(config, "prevResult")).value_or(nullptr);
+  TRY(parse_runtime_config(config, settings));
+  // A well-known key (CNI spec 1.1.0, section 1): not doing it silently would leave pods without the world.
+  if (TRY(get_bool(config, "ipMasq")).value_or(false)) {
+    return failure(Code::kUnsupportedField,
+                   "ipMasq: true is not supported: Sluice does not masquerade for the plugin chain");
+  }
+  return settings;
+}
+
+}  // namespace sluice::cni

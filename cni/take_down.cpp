@@ -1,0 +1,97 @@
+#include "cni/take_down.hpp"
+
+#include <cerrno>
+#include <optional>
+
+#include "cni/delegate.hpp"
+#include "cni/error.hpp"
+#include "cni/interface.hpp"
+#include "loader/net/netlink.hpp"
+#include "loader/net/netns.hpp"
+#include "loader/program/datapath.hpp"
+#include "loader/state/ipam.hpp"
+
+namespace sluice::cni {
+
+namespace {
+
+using loader::program::Datapath;
+using loader::state::Attachment;
+
+/// From here on no packet is delivered to the pod, and none of its own is taken.
+Result<void> forget(std::optional<Datapath>& datapath, const Attachment& attachment) {
+  if (!datapath || attachment.host_ifindex == 0) return {};
+  for (const auto& address : attachment.addresses) TRY(datapath->erase_endpoint(address, attachment.host_ifindex));
+  return {};
+}
+
+/// The rules in the pod, where the pod is still there.
+Result<void> unroute(const Attachment& attachment) {
+  if (attachment.policy_table == 0) return {};
+  const auto netns = loader::net::Netns::open(attachment.netns);
+  if (!netns) return {};
+  auto pod = TRY(loader::net::Netlink::open_in(*netns));
+  return remove_rules(pod, attachment.addresses, attachment.policy_table);
+}
+
+/// The pair goes with its routes, neighbours and filters; only the pins of tcx links outlive it.
+Result<void> remove_interface(std::optional<Datapath>& datapath, const Attachment& attachment) {
+  if (!attachment.adopted) {
+    auto host = TRY(loader::net::Netlink::open());
+    TRY(host.delete_link(attachment.host_ifname));
+  }
+  if (!datapath || attachment.host_ifindex == 0) return {};
+  return datapath->detach_pod(attachment.host_ifindex, attachment.host_ifname);
+}
+
+Result<void> give_back(const loader::Root& root, const loader::state::LockedAttachment& lock,
+                       const Attachment& attachment, const std::string& path) {
+  if (!attachment.ipam_type.empty()) {
+    const Delegate delegate{
+        attachment.ipam_type, path,        attachment.ipam_config, attachment.key.container_id, attachment.key.ifname,
+        attachment.netns,     &lock.file()};
+    (void)TRY(run(delegate, "DEL"));
+    return {};
+  }
+  loader::state::Ipam ipam(root);
+  const auto& [container_id, ifname] = attachment.key;
+  // An ADD that did not come to its end may have more than it had the time to write down.
+  if (!attachment.complete) return ipam.release_all(container_id, ifname);
+  for (const auto& address : attachment.addresses) {
+    TRY(ipam.release(address, {attachment.network, container_id, ifname}));
+  }
+  return {};
+}
+
+}  // namespace
+
+Attachment unrecorded(const loader::state::AttachmentKey& key) {
+  Attachment attachment;
+  attachment.key = key;
+  attachment.host_ifname = loader::state::host_ifname(key);
+  return attachment;
+}
+
+Result<void> take_down(const loader::Root& root, const loader::state::LockedAttachment& lock,
+                       const Attachment& attachment, const std::string& path) {
+  std::optional<Error> first;
+  const auto note = [&](Result<void> step) {
+    if (!step && !first) first = step.error();
+  };
+
+  std::optional<Datapath> datapath;
+  if (auto opened = Datapath::open(root)) {
+    datapath = *std::move(opened);
+  } else if (!opened.failed_with(ENOENT)) {
+    note(as(Code::kDatapath, Result<void>(opened.error())));
+  }
+  note(as(Code::kDatapath, forget(datapath, attachment)));
+  note(as(Code::kNetwork, unroute(attachment)));
+  note(as(Code::kNetwork, remove_interface(datapath, attachment)));
+  // Addresses last: the next pod that gets one must not meet anything of this one.
+  if (!first) note(give_back(root, lock, attachment, path));
+  if (first) return *first;
+  return {};
+}
+
+}  // namespace sluice::cni
