@@ -230,20 +230,24 @@ Result<std::vector<Prefix>> Netlink::addresses(int ifindex) {
       });
 }
 
-Result<void> Netlink::put_route(const Route& route) { return write_route(route, NLM_F_CREATE | NLM_F_REPLACE); }
+namespace {
 
-Result<void> Netlink::add_route(const Route& route) { return write_route(route, NLM_F_CREATE | NLM_F_EXCL); }
+/// Every address of a family.
+Prefix everywhere(bool v4) { return {Address::from_number(v4 ? static_cast<unsigned __int128>(0xffff) << 32 : 0), 0}; }
 
-Result<void> Netlink::write_route(const Route& route, int flags) {
-  const bool v4 = route.destination ? route.destination->address.is_v4() : route.family_v4;
-  const auto doing = "put route to " + (route.destination ? route.destination->text() : v4 ? "0.0.0.0/0" : "::/0");
-  const Prefix everywhere{Address::from_number(v4 ? static_cast<unsigned __int128>(0xffff) << 32 : 0), 0};
-  Prefix destination = route.destination.value_or(everywhere);
+Prefix destination_of(const Route& route) {
+  Prefix destination = route.destination.value_or(everywhere(route.family_v4));
   destination.address = destination.first();
+  return destination;
+}
 
-  const Owned<rtnl_route> request(rtnl_route_alloc());
+/// nullptr: no memory.
+Owned<rtnl_route> request_for(const Route& route) {
+  const auto destination = destination_of(route);
+  const bool v4 = destination.address.is_v4();
+  Owned<rtnl_route> request(rtnl_route_alloc());
   rtnl_nexthop* const hop = rtnl_route_nh_alloc();
-  if (!request || hop == nullptr) return fail(ENOMEM, doing);
+  if (!request || hop == nullptr) return nullptr;
   rtnl_route_nh_set_ifindex(hop, route.ifindex);
   if (route.gateway) rtnl_route_nh_set_gateway(hop, nl_address(*route.gateway).get());
   rtnl_route_add_nexthop(request.get(), hop);  // owned by the route from here on
@@ -253,10 +257,35 @@ Result<void> Netlink::write_route(const Route& route, int flags) {
   if (route.source) rtnl_route_set_pref_src(request.get(), nl_address(*route.source).get());
   if (route.mtu != 0) rtnl_route_set_metric(request.get(), RTAX_MTU, static_cast<unsigned>(route.mtu));
   if (route.table != 0) rtnl_route_set_table(request.get(), static_cast<unsigned>(route.table));
+  return request;
+}
 
+}  // namespace
+
+Result<void> Netlink::put_route(const Route& route) { return write_route(route, NLM_F_CREATE | NLM_F_REPLACE); }
+
+Result<void> Netlink::add_route(const Route& route) { return write_route(route, NLM_F_CREATE | NLM_F_EXCL); }
+
+Result<void> Netlink::write_route(const Route& route, int flags) {
+  const auto doing = "put route to " + destination_of(route).text();
+  const auto request = request_for(route);
+  if (!request) return fail(ENOMEM, doing);
   nl_msg* message = nullptr;
   if (rtnl_route_build_add_request(request.get(), flags, &message) < 0) return fail(ENOMEM, doing);
   return socket_->exchange(Message(message), doing);
+}
+
+Result<void> Netlink::delete_route(const Route& route) {
+  const auto doing = "delete route to " + destination_of(route).text();
+  const auto request = request_for(route);
+  if (!request) return fail(ENOMEM, doing);
+  // Otherwise libnl asks for the scope of an added route, which need not be that of the one that is there.
+  rtnl_route_set_scope(request.get(), RT_SCOPE_NOWHERE);
+  nl_msg* message = nullptr;
+  if (rtnl_route_build_del_request(request.get(), 0, &message) < 0) return fail(ENOMEM, doing);
+  auto deleted = socket_->exchange(Message(message), doing);
+  if (deleted.failed_with(ESRCH)) return {};
+  return deleted;
 }
 
 namespace {

@@ -95,6 +95,8 @@ class Netlink {
   Result<void> put_route(const Route& route);
   /// EEXIST: the table has a route to the same destination, over whatever device.
   Result<void> add_route(const Route& route);
+  /// Deletes the route of the same table to the same destination over the same device. Succeeds when it is gone.
+  Result<void> delete_route(const Route& route);
   /// The unicast routes over this device of one table, those that the kernel made from addresses included. 0: the main
   /// table.
   Result<std::vector<Route>> routes(int ifindex, int table = 0);

@@ -176,7 +176,7 @@ TEST_CASE("default routes go by a gateway that no other route leads to, in both 
   }
 }
 
-TEST_CASE("a route to one address of a pod is found by its device only") {
+TEST_CASE("a route to one address of a pod is found and deleted by its device only") {
   if (!has_root()) return;
   Pair pair;
   for (const char* text : {"10.0.0.5/32", "fd00::5/128"}) {
@@ -185,6 +185,13 @@ TEST_CASE("a route to one address of a pod is found by its device only") {
     const auto to_it = [&](const Route& found) { return found.destination == prefix(text); };
     CHECK(has(must(pair.on_node.routes(pair.host.ifindex)), to_it));
     CHECK_FALSE(has(must(pair.on_node.routes(1)), to_it));
+    const Route other_device{.destination = prefix(text), .ifindex = 1};
+    CHECK(pair.on_node.delete_route(other_device));
+    CHECK(has(must(pair.on_node.routes(pair.host.ifindex)), to_it));
+    const Route this_device{.destination = prefix(text), .ifindex = pair.host.ifindex};
+    CHECK(pair.on_node.delete_route(this_device));
+    CHECK_FALSE(has(must(pair.on_node.routes(pair.host.ifindex)), to_it));
+    CHECK(pair.on_node.delete_route(this_device));
   }
 }
 
