@@ -1,0 +1,26 @@
+/// From objects to what a lab makes of them: everything that can be refused is refused before anything is made.
+#pragma once
+
+#include <vector>
+
+#include "loader/kube/object.hpp"
+#include "maps/result.hpp"
+#include "tests/lab/record.hpp"
+
+namespace sluice::lab {
+
+struct Plan {
+  std::vector<NodeRecord> nodes;
+  std::vector<loader::kube::Object> others;
+  std::vector<PodRecord> pods;
+};
+
+/// The objects as records, checked against each other and against the nodes and pods that are there. EINVAL: an object
+/// twice, a Node without address or with addresses of another, a Pod without node, a change of what cannot change.
+Result<Plan> make_plan(const std::vector<loader::kube::Object>& objects, const std::vector<NodeRecord>& nodes,
+                       const std::vector<PodRecord>& pods);
+
+/// The annotation of a Pod with a JSON object whose keys go into the plugin's configuration ({"mtu": 1400}).
+inline constexpr const char* kPluginConfigAnnotation = "lab.sluice.dev/plugin-config";
+
+}  // namespace sluice::lab
