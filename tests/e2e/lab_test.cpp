@@ -1,0 +1,197 @@
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include "tests/e2e/cluster.hpp"
+#include "tests/e2e/socket.hpp"
+
+using namespace sluice;
+using namespace sluice::e2e;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr const char* kPolicy = R"(---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny, namespace: shop}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+)";
+
+std::string slurp(const std::filesystem::path& file) {
+  std::stringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+Outcome lab_with(const Cluster& cluster, const char* verb, const std::string& yaml) {
+  const TextFile file(yaml);
+  return cluster.lab({verb, file.path()});
+}
+
+bool ping(const Cluster& cluster, const std::string& from, const Place& to) {
+  return cluster.exec(from, {"ping", "-c1", "-W2", to.address(true).text()}).status == 0;
+}
+
+}  // namespace
+
+TEST_CASE("list tells nodes and pods with their network namespaces, roots and addresses") {
+  const Cluster cluster;
+  const auto list = nlohmann::json::parse(cluster.lab({"list", "-o", "json"}).output);
+  REQUIRE(list.at("nodes").size() == 2);
+  for (const auto& node : list.at("nodes")) {
+    CHECK(loader::net::Netns::open(node.at("netns").get<std::string>()));
+    CHECK(std::filesystem::is_directory(node.at("root").get<std::string>() + "/sys/fs/bpf/sluice"));
+  }
+  CHECK(list.at("nodes")[1].at("name") == "node-2");
+  REQUIRE(list.at("pods").size() == 4);
+  std::set<std::string> addresses;
+  for (const auto& pod : list.at("pods")) {
+    CHECK(pod.at("namespace") == "default");
+    const auto netns = must(loader::net::Netns::open(pod.at("netns").get<std::string>()));
+    CHECK_FALSE(netns.same_as(must(loader::net::Netns::current())));
+    REQUIRE(pod.at("ips").size() == 2);
+    const std::string number = pod.at("node") == "node-1" ? "1" : "2";
+    const auto v4 = must(Prefix::parse("10.244." + number + ".0/24"));
+    const auto v6 = must(Prefix::parse("fd00:10:244:" + number + "::/64"));
+    CHECK(v4.contains(must(Address::parse(pod.at("ips")[0].get<std::string>()))));
+    CHECK(v6.contains(must(Address::parse(pod.at("ips")[1].get<std::string>()))));
+    for (const auto& ip : pod.at("ips")) addresses.insert(ip);
+  }
+  CHECK(addresses.size() == 8);
+  const auto table = cluster.lab({"list"}).output;
+  CHECK(table.find("default/client  node-1") != std::string::npos);
+}
+
+TEST_CASE("exec keeps input, output and exit status, in the pod's network") {
+  const Cluster cluster;
+  const auto outcome = cluster.exec("default/web", {"sh", "-c", "read word; echo got $word; exit 7"}, "hello\n");
+  CHECK(outcome.output == "got hello\n");
+  CHECK(outcome.status == 7);
+  CHECK(cluster.exec("web", {"sh", "-c", "kill -9 $$"}).status == 128 + SIGKILL);
+  CHECK(cluster.exec("web", {"ip", "-o", "addr"}).output.find(cluster.pod("web").address(true).text()) !=
+        std::string::npos);
+  CHECK(cluster.exec("web", {"no-such-command"}).status == 127);
+  CHECK(cluster.exec("web", {"/"}).status == 126);
+  const auto missing = cluster.exec("other/web", {"true"});
+  CHECK(missing.status != 0);
+  CHECK(missing.output.find("there is no Pod other/web") != std::string::npos);
+}
+
+TEST_CASE("a command on a node finds the node's root and the programs of the build") {
+  const Cluster cluster;
+  const auto outcome = cluster.on_node("node-2", {"sh", "-c", "echo $SLUICE_ROOT; command -v sluice-cni"});
+  CHECK(outcome.output == cluster.root("node-2").prefix().string() + "\n" + binary("sluice-cni").string() + "\n");
+  CHECK(cluster.on_node("node-3", {"true"}).output.find("there is no Node node-3") != std::string::npos);
+}
+
+TEST_CASE("apply makes what is not there and leaves the rest as it is") {
+  const Cluster cluster(node_yaml(1) + pod_yaml("a", "node-1"));
+  const auto before = cluster.lab({"list", "-o", "json"}).output;
+  const auto same = lab_with(cluster, "apply", node_yaml(1) + pod_yaml("a", "node-1"));
+  CHECK(same.status == 0);
+  CHECK(same.output == "node/node-1 unchanged\npod/default/a unchanged\n");
+  CHECK(cluster.lab({"list", "-o", "json"}).output == before);
+
+  const auto more = lab_with(cluster, "apply", node_yaml(2) + pod_yaml("b", "node-1") + pod_yaml("c", "node-2"));
+  CHECK_MESSAGE(more.status == 0, more.output);
+  CHECK(ping(cluster, "a", cluster.pod("b")));
+  CHECK(
+      Socket::tcp_connected(cluster.pod("c").netns, cluster.node("node-2").address(true), 9).failed_with(ECONNREFUSED));
+
+  const auto moved = lab_with(cluster, "apply", pod_yaml("a", "node-2"));
+  CHECK(moved.status == 1);
+  CHECK(moved.output.find("Pod default/a: node and network of a Pod that is there cannot change") != std::string::npos);
+}
+
+TEST_CASE("delete removes what is named, a node with its pods, and a second time does nothing") {
+  const Cluster cluster;
+  const auto web = pod_yaml("web", "node-1");
+  CHECK(lab_with(cluster, "delete", web).output == "pod/default/web deleted\n");
+  CHECK(lab_with(cluster, "delete", web).output == "pod/default/web is not there\n");
+  CHECK(cluster.exec("web", {"true"}).status != 0);
+  CHECK(cluster.on_node("node-1", {"ip", "-o", "link"}).output.find("slu") != std::string::npos);  // that of client
+
+  const auto gone = lab_with(cluster, "delete", node_yaml(1));
+  CHECK_MESSAGE(gone.output == "pod/default/client deleted\nnode/node-1 deleted\n", gone.output);
+  CHECK(nlohmann::json::parse(cluster.lab({"list", "-o", "json"}).output).at("pods").size() == 2);
+  CHECK(cluster.on_node("node-2", {"ip", "route"}).output.find("172.18.0.11") == std::string::npos);
+  CHECK(cluster.lab({"apply", SLUICE_EXAMPLES "/two-nodes.yaml"}).status == 0);
+  CHECK(ping(cluster, "client", cluster.pod("web")));
+}
+
+TEST_CASE("a deleted pod's address and interface are free again") {
+  const Cluster cluster(node_yaml(1));
+  for (int i = 0; i < 3; ++i) {
+    CHECK(lab_with(cluster, "apply", pod_yaml("a", "node-1")).status == 0);
+    CHECK(lab_with(cluster, "delete", pod_yaml("a", "node-1")).status == 0);
+  }
+  CHECK(cluster.on_node("node-1", {"ip", "-o", "link"}).output.find("slu") == std::string::npos);
+  CHECK(std::filesystem::is_empty(cluster.root("node-1").state() / "attachments"));
+}
+
+TEST_CASE("objects of other kinds lie in each node's folder, those of later nodes too") {
+  const Cluster cluster(node_yaml(1) + kPolicy);
+  const auto file = [&](const std::string& node) {
+    return cluster.root(node).objects() / "NetworkPolicy.shop.deny.json";
+  };
+  const auto policy = nlohmann::json::parse(slurp(file("node-1")));
+  CHECK(policy.at("spec").at("policyTypes")[0] == "Ingress");
+
+  CHECK(lab_with(cluster, "apply", node_yaml(2)).status == 0);
+  CHECK(slurp(file("node-2")) == slurp(file("node-1")));
+
+  std::string changed = kPolicy;
+  changed.replace(changed.find("Ingress"), 7, "Egress");
+  CHECK(lab_with(cluster, "apply", changed).output == "NetworkPolicy/shop/deny configured\n");
+  CHECK(lab_with(cluster, "apply", changed).output == "NetworkPolicy/shop/deny unchanged\n");
+  for (const char* node : {"node-1", "node-2"}) CHECK(slurp(file(node)).find("Egress") != std::string::npos);
+
+  CHECK(lab_with(cluster, "delete", kPolicy).output == "NetworkPolicy/shop/deny deleted\n");
+  for (const char* node : {"node-1", "node-2"}) CHECK_FALSE(std::filesystem::exists(file(node)));
+}
+
+TEST_CASE("several labs with the same addresses stand side by side") {
+  constexpr std::size_t kLabs = 4;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < kLabs; ++i) names.push_back(new_lab_name());
+  const auto all = [&](const Command& arguments) {
+    std::vector<std::unique_ptr<Process>> processes;
+    for (const auto& name : names) {
+      Command command{binary("sluice-lab").string(), "--name", name};
+      command.insert(command.end(), arguments.begin(), arguments.end());
+      processes.push_back(std::make_unique<Process>(command));
+    }
+    for (auto& process : processes) CHECK(process->wait() == 0);
+  };
+  all({"up", SLUICE_EXAMPLES "/two-nodes.yaml"});
+  all({"exec", "client", "--", "ping", "-c1", "-W2", "10.244.1.2"});
+  all({"exec", "db", "--", "ping", "-c1", "-W2", "fd00:10:244:2::2"});
+  all({"down"});
+  for (const auto& name : names) CHECK(remains_of(name) == "");
+}
+
+TEST_CASE("down ends the processes that the lab started and no other in its namespaces") {
+  const auto cluster = std::make_unique<Cluster>();
+  Process ours({binary("sluice-lab").string(), "--name", cluster->name(), "exec", "web", "--", "sleep", "1000"});
+  const auto netns = must(loader::net::Netns::open("/run/netns/" + cluster->name() + ".default.web"));
+  std::unique_ptr<Process> foreign;
+  must(netns.run([&]() -> Result<void> {
+    foreign = std::make_unique<Process>(Command{"sleep", "1000"});
+    return {};
+  }));
+  // The command is there once it is the pod's.
+  CHECK(within(5s, [&] { return slurp("/proc/" + std::to_string(ours.pid()) + "/comm") == "sleep\n"; }));
+  CHECK(cluster->lab({"down"}).status == 0);
+  CHECK(ours.wait() == 128 + SIGKILL);
+  CHECK(foreign->runs());
+  CHECK(remains_of(cluster->name()) == "");
+}

@@ -1,0 +1,57 @@
+/// Sockets inside nodes and pods. Each call ends after two seconds at the latest.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "loader/net/netns.hpp"
+#include "maps/address.hpp"
+#include "maps/fd.hpp"
+#include "maps/result.hpp"
+
+namespace sluice::e2e {
+
+struct Datagram {
+  std::string data;
+  Address from;
+  std::uint16_t port = 0;
+};
+
+class Socket {
+ public:
+  using Netns = loader::net::Netns;
+
+  /// A UDP socket bound to this address and port (0: any). The address need not be the namespace's own
+  /// (IP_TRANSPARENT).
+  static Result<Socket> udp(const Netns& netns, const Address& address, std::uint16_t port = 0);
+  static Result<Socket> tcp_listener(const Netns& netns, const Address& address, std::uint16_t port = 0);
+  static Result<Socket> tcp_connected(const Netns& netns, const Address& to, std::uint16_t port);
+
+  [[nodiscard]] Result<std::uint16_t> port() const;
+  /// The next connection and where it comes from.
+  Result<std::pair<Socket, Address>> accept() const;
+  /// Gives a UDP socket one correspondent, whose ICMP errors are then this socket's errors.
+  Result<void> connect(const Address& to, std::uint16_t port);
+  /// Never sends fragments: what is too large for the path as far as it is known is refused with EMSGSIZE.
+  Result<void> forbid_fragments();
+  /// The path's MTU as far as it is known; of a connected socket.
+  [[nodiscard]] Result<int> path_mtu() const;
+
+  Result<void> send(const std::string& data) const;
+  Result<void> send_to(const std::string& data, const Address& to, std::uint16_t port) const;
+  Result<Datagram> receive() const;
+  /// Reads a stream until `size` bytes are there.
+  [[nodiscard]] Result<std::string> read(std::size_t size) const;
+  /// EAGAIN: nothing has come.
+  [[nodiscard]] Result<Datagram> receive_now() const;
+
+ private:
+  Socket(Fd fd, bool v4) : fd_(std::move(fd)), v4_(v4) {}
+  static Result<Socket> open(const Netns& netns, bool v4, int type);
+  [[nodiscard]] Result<Datagram> receive(int flags) const;
+
+  Fd fd_;
+  bool v4_;
+};
+
+}  // namespace sluice::e2e
