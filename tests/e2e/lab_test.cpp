@@ -195,3 +195,23 @@ TEST_CASE("down ends the processes that the lab started and no other in its name
   CHECK(foreign->runs());
   CHECK(remains_of(cluster->name()) == "");
 }
+
+TEST_CASE("a pod with its node's network is in the node's namespace and needs no plugin") {
+  const Cluster cluster(node_yaml(1) + pod_yaml("plain", "node-1") +
+                        "---\nkind: Pod\napiVersion: v1\nmetadata: {name: agent, namespace: kube-system}\n"
+                        "spec: {nodeName: node-1, hostNetwork: true}\n");
+  const auto agent = cluster.pod("agent");
+  CHECK(agent.netns.same_as(cluster.node("node-1").netns));
+  CHECK(agent.address(true).text() == "172.18.0.11");
+  CHECK(cluster.exec("kube-system/agent", {"ping", "-c1", "-W2", cluster.pod("plain").address(true).text()}).status ==
+        0);
+}
+
+TEST_CASE("names may be as long as Kubernetes has them") {
+  const std::string name(63, 'n');
+  const Cluster cluster(
+      "kind: Node\napiVersion: v1\nmetadata: {name: " + name + "." + name +
+      "}\nspec: {podCIDR: 10.244.9.0/24}\nstatus: {addresses: [{type: InternalIP, address: 172.18.0.19}]}\n" +
+      pod_yaml(name, name + "." + name));
+  CHECK(cluster.exec(name, {"ping", "-c1", "-W2", "172.18.0.19"}).status == 0);
+}

@@ -141,3 +141,24 @@ TEST_CASE("nodes reach each other, and a pod's traffic to a port where nobody li
     CHECK(socket.receive().failed_with(ECONNREFUSED));  // by ICMP port unreachable
   }
 }
+
+TEST_CASE("nodes and pods of one family only talk in it") {
+  const struct {
+    const char* cidr;
+    const char* address;
+  } rows[] = {{"10.244.9.0/24", "172.18.0.19"}, {"fd00:10:244:9::/64", "fd00:172:18::19"}};
+  for (const auto& row : rows) {
+    CAPTURE(std::string(row.address));
+    const Cluster cluster(std::string("kind: Node\napiVersion: v1\nmetadata: {name: single}\nspec: {podCIDRs: ['") +
+                          row.cidr + "']}\nstatus: {addresses: [{type: InternalIP, address: '" + row.address +
+                          "'}]}\n" + pod_yaml("a", "single") + pod_yaml("b", "single"));
+    const auto b = cluster.pod("b");
+    REQUIRE(b.addresses.size() == 1);
+    const auto target = b.addresses.begin()->second;
+    for (const auto& to : {target.text(), std::string(row.address)}) {
+      const auto outcome = cluster.exec("a", {"ping", "-c1", "-W2", to});
+      CHECK_MESSAGE(outcome.status == 0, outcome.output);
+    }
+    CHECK(cluster.on_node("single", {"ping", "-c1", "-W2", target.text()}).status == 0);
+  }
+}

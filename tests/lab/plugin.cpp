@@ -42,7 +42,9 @@ std::string words_of(const Finished& finished) {
 Result<std::string> call(const Paths& paths, const Path& plugin, const PodRecord& pod, const std::string& command) {
   const auto doing = command + " of " + plugin.filename().string() + " for Pod " + pod.pod.text();
   const auto netns = TRY(loader::net::Netns::open(paths.node_netns(pod.node)).context(doing));
-  const auto group = TRY(cgroup::create(paths.node_cgroup(pod.node)));
+  // An ADD that outlives a killed lab ends with its pod: no later DEL ever runs beside it.
+  const auto group =
+      TRY(cgroup::create(command == "ADD" ? paths.pod_cgroup(pod.node, pod.pod) : paths.node_cgroup(pod.node)));
   const std::map<std::string, std::string> environment{
       {"CNI_COMMAND", command},
       {"CNI_CONTAINERID", pod.container_id},
