@@ -139,6 +139,7 @@ __noinline int parse_ip(struct __sk_buff *skb, __u32 off, bool is_v4, struct ip_
 
 	if (!ip)
 		return -DROP_INTERNAL;
+	ip->is_v4 = is_v4;
 	err = is_v4 ? parse_ipv4(skb, off, ip) : parse_ipv6(skb, off, ip);
 	if (!err && ip->l4_off > skb->len)
 		err = -DROP_PARSE_SHORT;
@@ -279,12 +280,11 @@ __noinline int parse_rest(struct __sk_buff *skb, struct packet *pkt)
 		return -DROP_INTERNAL;
 	if (ethertype != bpf_htons(ETH_P_IP) && ethertype != bpf_htons(ETH_P_IPV6))
 		return -DROP_NOT_IP;
-	ip.is_v4 = ethertype == bpf_htons(ETH_P_IP);
-	pkt->is_v4 = ip.is_v4;
-	err = parse_ip(skb, ETH_HLEN, ip.is_v4, &ip);
+	err = parse_ip(skb, ETH_HLEN, ethertype == bpf_htons(ETH_P_IP), &ip);
 	if (err)
 		return err;
 
+	pkt->is_v4 = ip.is_v4;
 	pkt->l4_proto = ip.proto;
 	pkt->l4_off = ip.l4_off;
 	pkt->is_later_fragment = ip.is_later_fragment;

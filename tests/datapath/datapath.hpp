@@ -1,0 +1,148 @@
+/// The shipped programs of a node with pods, run on packets by BPF_PROG_TEST_RUN: packet in, packet, verdict and map
+/// state out. Nothing is attached and no packet travels; interfaces are real ones, since programs ask for their
+/// ifindex.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "loader/config.hpp"
+#include "maps/drop_reason.h"
+#include "maps/flow.h"
+#include "maps/metrics.h"
+#include "maps/observer.h"
+#include "tests/datapath/packet.hpp"
+
+struct pod_bpf;
+
+namespace sluice::test {
+
+struct Settings {
+  /// By maps::flow_timeout; without one, as the program has it.
+  std::array<std::optional<std::chrono::seconds>, maps::TIMEOUT_MAX> timeouts{};
+  std::uint32_t flows = 4096;
+  std::uint32_t icmp_errors_per_second = 1000;
+  std::string icmp_source_v4 = "192.0.2.1";
+  std::string icmp_source_v6 = "2001:db8::1";
+  std::string gateway_v4 = loader::kGatewayV4;
+  std::string gateway_v6 = loader::kGatewayV6;
+  Mac host_mac = loader::kHostMac;
+
+  bool operator==(const Settings&) const = default;
+};
+
+struct PodOptions {
+  std::uint16_t mtu = 1500;
+  bool through_stack = false;
+  bool shaped = false;
+};
+
+/// What became of a packet.
+struct Verdict {
+  enum Kind { kDelivered, kThroughQdisc, kToStack, kDropped, kTold, kAnswered, kOddity };
+
+  Kind kind = kOddity;
+  std::string pod;                             ///< kDelivered, kThroughQdisc
+  maps::drop_reason reason = maps::DROP_NONE;  ///< kDropped, kTold
+  bool operator==(const Verdict&) const = default;
+};
+Verdict delivered_to(const std::string& pod);
+Verdict through_qdisc_of(const std::string& pod);
+Verdict to_stack();
+Verdict dropped(maps::drop_reason reason);
+/// Dropped, and an ICMP error goes back to the sender.
+Verdict told_sender(maps::drop_reason reason);
+/// The packet has become the answer to itself.
+Verdict answered();
+std::ostream& operator<<(std::ostream& out, const Verdict& verdict);
+
+/// What a program made of a packet. Equal to a verdict only where nothing else is wrong: the frame that comes out must
+/// be the one that went in with just what its way changes (TTL, MAC addresses, priority tags), its checksums right, and
+/// exactly one metric counted for it.
+struct Outcome {
+  Verdict verdict;
+  Bytes sent, got;
+  std::vector<std::string> problems;
+
+  bool operator==(const Verdict& want) const { return verdict == want && problems.empty(); }
+};
+std::ostream& operator<<(std::ostream& out, const Outcome& outcome);
+
+/// The flow entry of a connection, from the side of one direction.
+struct Flow {
+  maps::flow_entry entry;
+  unsigned dir;
+
+  [[nodiscard]] const maps::flow_half& half() const { return entry.half[dir]; }
+  [[nodiscard]] const maps::flow_half& back() const { return entry.half[1 - dir]; }
+};
+
+/// Each starts with empty maps and no pod. What was loaded with the same settings before is used again: a load takes
+/// half a second under emulation.
+class Datapath {
+ public:
+  /// Moves the process into a network namespace of its own with interfaces for pods; once, before the first Datapath.
+  static void enter_namespace();
+
+  explicit Datapath(const Settings& settings = {});
+  Datapath(const Datapath&) = delete;
+  ~Datapath();
+
+  /// A pod with an interface, known by its addresses. A name that is known already is changed.
+  Datapath& pod(const std::string& name, const char* v4, const char* v6, const PodOptions& options = {});
+  Datapath& forget_pod(const std::string& name);
+  /// Tells the programs that something has changed.
+  Datapath& new_epoch();
+
+  [[nodiscard]] Mac mac(const std::string& pod) const;
+  [[nodiscard]] std::uint32_t ifindex(const std::string& pod) const;
+
+  /// from_pod at the interface of `pod`.
+  Outcome from_pod(const std::string& pod, const Packet& packet);
+  /// from_pod on a frame that is made of bytes alone; if it is delivered, then to "somebody".
+  Outcome from_pod(const std::string& pod, const Bytes& frame);
+  /// to_pod at the interface of `pod`, on a frame from the host's stack.
+  Outcome to_pod(const std::string& pod, const Packet& packet);
+  Outcome to_pod(const std::string& pod, const Bytes& frame);
+
+  [[nodiscard]] std::optional<Flow> flow(const Tuple& tuple) const;
+  [[nodiscard]] std::optional<Flow> flow(const Packet& packet) const { return flow(packet.tuple()); }
+  [[nodiscard]] std::vector<maps::flow_entry> flows() const;
+  /// Makes a flow look as if it was last used `seconds` ago.
+  void age(const Packet& packet, unsigned seconds);
+
+  [[nodiscard]] std::uint64_t counter(maps::counter counter) const;
+  [[nodiscard]] maps::metric metric(maps::drop_reason reason, maps::hook hook) const;
+
+  /// Puts an observer into `slot`; `filter.lease_ns` 0 becomes an hour. Its events are read by `events`.
+  void observe(unsigned slot, maps::observer_filter filter, std::uint32_t ring_bytes = 1 << 16);
+  std::vector<maps::flow_event> events(unsigned slot);
+  [[nodiscard]] maps::observer_filter filter(unsigned slot) const;
+
+  /// Descriptor of "from_pod" or "to_pod".
+  [[nodiscard]] int program(const char* name) const;
+
+ private:
+  struct Pod;
+  struct Observer;
+
+  [[nodiscard]] const Pod& find(const std::string& name) const;
+  [[nodiscard]] std::string name_of(std::uint32_t ifindex) const;
+  Outcome run(maps::hook hook, const Pod& pod, const Bytes& frame, const Packet* packet);
+  Verdict judge(maps::hook hook, std::uint32_t action, const Packet* packet, std::vector<std::string>& problems);
+  void compare(const Verdict& verdict, Outcome& outcome) const;
+
+  pod_bpf* skeleton_;
+  Settings settings_;
+  std::vector<Pod> pods_;
+  std::vector<std::unique_ptr<Observer>> observers_;
+  std::vector<maps::metric> metrics_;  ///< as they were after the last run, by metric_index()
+  std::uint64_t answered_ = 0;
+};
+
+}  // namespace sluice::test
