@@ -271,7 +271,7 @@ Datapath& Datapath::pod(const std::string& name, const char* v4, const char* v6,
                      {}});
     known = pods_.end() - 1;
   }
-  *known = {name, parse(v4), parse(v6), known->mac, known->ifindex, options};
+  *known = {name, parse(v4), parse(v6), options.mac.value_or(known->mac), known->ifindex, options};
   maps::endpoint endpoint{};
   endpoint.ifindex = known->ifindex;
   endpoint.mtu = options.mtu;
@@ -491,5 +491,7 @@ maps::observer_filter Datapath::filter(unsigned slot) const {
 int Datapath::program(const char* name) const {
   return bpf_program__fd(std::string_view(name) == "from_pod" ? skeleton_->progs.from_pod : skeleton_->progs.to_pod);
 }
+
+int Datapath::flows_map() const { return bpf_map__fd(skeleton_->maps.flows); }
 
 }  // namespace sluice::test

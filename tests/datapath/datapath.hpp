@@ -40,6 +40,7 @@ struct PodOptions {
   std::uint16_t mtu = 1500;
   bool through_stack = false;
   bool shaped = false;
+  std::optional<Mac> mac;  ///< of the pod's end; by itself, one for each pod
 };
 
 /// What became of a packet.
@@ -126,6 +127,8 @@ class Datapath {
 
   /// Descriptor of "from_pod" or "to_pod".
   [[nodiscard]] int program(const char* name) const;
+  /// Descriptor of the map `flows`.
+  [[nodiscard]] int flows_map() const;
 
  private:
   struct Pod;
