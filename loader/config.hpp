@@ -31,6 +31,7 @@ struct Timeouts {
   std::chrono::seconds udp_established{180};    ///< RFC 4787, REQ-5: not less than 2 min
   std::chrono::seconds icmp{30};
   std::chrono::seconds other{600};
+  bool operator==(const Timeouts&) const = default;
 };
 
 /// Entries of each map. A map that is pinned already keeps its size until it is removed.
@@ -38,6 +39,7 @@ struct MapSizes {
   std::uint32_t flows = 262144;
   std::uint32_t endpoints = 8192;
   std::uint32_t fragments = 8192;
+  bool operator==(const MapSizes&) const = default;
 };
 
 struct NodeConfig {
@@ -49,6 +51,7 @@ struct NodeConfig {
   bool forwarding = true;  ///< switch on IP forwarding in the node's namespace
   Timeouts timeouts;
   MapSizes maps;
+  bool operator==(const NodeConfig&) const = default;
 
   /// ENOENT is not an error: the defaults. EINVAL: the file is malformed; names the file, the line and the key.
   static Result<NodeConfig> read(const Root& root);

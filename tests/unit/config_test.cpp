@@ -30,6 +30,14 @@ TEST_CASE("an empty configuration has the defaults") {
   }
 }
 
+TEST_CASE("the example that is installed has the defaults") {
+  std::ifstream file(SLUICE_SOURCE_DIR "/packaging/sluice.yaml");
+  REQUIRE(file);
+  auto config = NodeConfig::parse({std::istreambuf_iterator<char>(file), {}}, "packaging/sluice.yaml");
+  REQUIRE_MESSAGE(config, config.error().message);
+  CHECK(*config == NodeConfig{});
+}
+
 TEST_CASE("every key of the configuration is read") {
   auto config = NodeConfig::parse(R"(
 nodeName: worker-1
