@@ -5,25 +5,25 @@
 
 #include "maps/types.h"
 
-#define SLUICE_DROP_REASONS(X)                                                                                      \
-	X(1, PARSE_SHORT, "packet ends inside a header")                                                            \
-	X(2, NOT_IP, "frame carries neither IPv4 nor IPv6")                                                         \
-	X(3, IP_HEADER, "IP header is malformed: version, header length, or an IPv4 address in IPv6")               \
-	X(4, EXTENSION_HEADERS, "more IPv6 extension headers than are followed (8)")                                \
-	X(5, SOURCE_ROUTED, "IPv6 routing header asks for a way of its own")                                        \
-	X(6, VLAN, "frame is tagged for a VLAN, which pod interfaces have not")                                     \
-	X(7, FRAGMENT_UNKNOWN, "later fragment of a packet whose first fragment has not been seen")                 \
-	X(8, SOURCE_SPOOFED, "source address is not this pod's")                                                    \
-	X(9, SOURCE_MAC, "source MAC address is not this pod's")                                                    \
-	X(10, NOT_TO_GATEWAY, "frame is not addressed to the pod's gateway")                                        \
-	X(11, NOT_UNICAST, "multicast and broadcast do not leave a pod")                                            \
-	X(12, LINK_LOCAL, "link-local traffic does not leave a pod's link")                                         \
-	X(13, NOT_THIS_POD, "destination address is not the pod's behind this interface")                           \
-	X(14, TTL_EXPIRED, "TTL or hop limit has run out (the sender is told)")                                     \
+#define SLUICE_DROP_REASONS(X)                                                                                        \
+	X(1, PARSE_SHORT, "packet ends inside a header")                                                              \
+	X(2, NOT_IP, "frame carries neither IPv4 nor IPv6")                                                           \
+	X(3, IP_HEADER, "IP header is malformed: version, header length, or an IPv4 address in IPv6")                 \
+	X(4, EXTENSION_HEADERS, "more IPv6 extension headers than are followed (8)")                                  \
+	X(5, SOURCE_ROUTED, "IPv6 routing header asks for a way of its own")                                          \
+	X(6, VLAN, "frame is tagged for a VLAN, which pod interfaces have not")                                       \
+	X(7, FRAGMENT_UNKNOWN, "later fragment of a packet whose first fragment has not been seen")                   \
+	X(8, SOURCE_SPOOFED, "source address is not this pod's")                                                      \
+	X(9, SOURCE_MAC, "source MAC address is not this pod's")                                                      \
+	X(10, NOT_TO_GATEWAY, "frame is not addressed to the pod's gateway")                                          \
+	X(11, NOT_UNICAST, "multicast and broadcast do not leave a pod")                                              \
+	X(12, LINK_LOCAL, "link-local traffic does not leave a pod's link")                                           \
+	X(13, NOT_THIS_POD, "destination address is not the pod's behind this interface")                             \
+	X(14, TTL_EXPIRED, "TTL or hop limit has run out (the sender is told)")                                       \
 	X(15, TOO_BIG, "packet is larger than the destination's MTU and must not be fragmented (the sender is told)") \
-	X(16, ICMP_UNRELATED, "ICMP error about a connection that is not known")                                    \
-	X(17, NEIGHBOUR, "ARP or neighbour discovery for another than the gateway")                                 \
-	X(18, REWRITE, "kernel refused to change the packet")                                                       \
+	X(16, ICMP_UNRELATED, "ICMP error about a connection that is not known")                                      \
+	X(17, NEIGHBOUR, "ARP or neighbour discovery for another than the gateway")                                   \
+	X(18, REWRITE, "kernel refused to change the packet")                                                         \
 	X(19, INTERNAL, "a map that is always there could not be read")
 
 SLUICE_LAYOUTS_BEGIN
@@ -33,7 +33,7 @@ enum drop_reason {
 #define X(number, name, text) DROP_##name = number,
 	SLUICE_DROP_REASONS(X)
 #undef X
-	DROP_REASON_MAX = 64, /* room in the metrics map: a new reason needs no new layout */
+		DROP_REASON_MAX = 64, /* room in the metrics map: a new reason needs no new layout */
 };
 
 SLUICE_LAYOUTS_END

@@ -11,9 +11,9 @@ SLUICE_LAYOUTS_BEGIN
 #define ENDPOINT_SHAPED        2 /* what it gets passes the qdisc of the host's end */
 
 struct endpoint {
-	__u32 ifindex;    /* the host's end of the veth pair */
-	__u16 mtu;        /* of the pod's end, from the IP header on */
-	__u16 flags;      /* ENDPOINT_* */
+	__u32 ifindex; /* the host's end of the veth pair */
+	__u16 mtu;     /* of the pod's end, from the IP header on */
+	__u16 flags;   /* ENDPOINT_* */
 	__u8 pod_mac[6];
 	__u8 pad[2];
 };

@@ -61,9 +61,9 @@ struct flow_half {
 	__u32 origin;         /* ifindex where its packets must come from, with FLOW_ORIGIN_HOST */
 	__u32 egress_ifindex; /* for FLOW_TO_PEER and FLOW_TO_DEVICE; for FLOW_TO_STACK the pod's it will reach, or 0 */
 	__u16 mtu;            /* of the way out, from the IP header on; 0: the stack looks after it */
-	__u8 delivery;         /* enum flow_delivery */
+	__u8 delivery;        /* enum flow_delivery */
 	__u8 tcp_flags;       /* all that this direction has sent, TCP_FLAG_*_BIT */
-	struct l2_pair l2_in;  /* the frame must have these: the pod's own MAC, sent to its gateway */
+	struct l2_pair l2_in; /* the frame must have these: the pod's own MAC, sent to its gateway */
 	struct l2_pair l2_out; /* and leaves with these */
 };
 static_assert(sizeof(struct flow_half) == 64, "struct flow_half is map ABI");
@@ -118,7 +118,7 @@ static inline enum flow_timeout flow_timeout(__u8 proto, enum flow_state state)
 		return (enum flow_timeout)state;
 	case 17: /* IPPROTO_UDP */
 		return state == FLOW_OPENING ? TIMEOUT_UDP_OPENING : TIMEOUT_UDP_ESTABLISHED;
-	case 1: /* IPPROTO_ICMP */
+	case 1:  /* IPPROTO_ICMP */
 	case 58: /* IPPROTO_ICMPV6 */
 		return TIMEOUT_ICMP;
 	default:

@@ -27,31 +27,31 @@ struct observer_filter {
 	__u64 lost;          /* events that found the ring full; written by the datapath */
 	struct addr address; /* source or destination, under `mask` */
 	struct addr mask;
-	__u32 events;        /* bit 1 << enum event_type for each wanted type; 0: none */
-	__u32 ifindex;       /* where the packet came in or leaves */
-	be16 port;           /* source or destination */
-	__u8 proto;          /* IPPROTO_* */
-	__u8 reason;         /* enum drop_reason */
+	__u32 events;  /* bit 1 << enum event_type for each wanted type; 0: none */
+	__u32 ifindex; /* where the packet came in or leaves */
+	be16 port;     /* source or destination */
+	__u8 proto;    /* IPPROTO_* */
+	__u8 reason;   /* enum drop_reason */
 	__u8 pad[4];
 };
 static_assert(sizeof(struct observer_filter) == 64, "struct observer_filter is map ABI");
 
 /* What an observer reads from its ring buffer. */
 struct flow_event {
-	__u64 time_ns;       /* CLOCK_MONOTONIC */
+	__u64 time_ns;        /* CLOCK_MONOTONIC */
 	struct addr src, dst; /* of the packet; EVENT_CLOSED: src is the initiator */
 	be16 sport, dport;
 	__u8 proto;
-	__u8 type;           /* enum event_type */
-	__u8 reason;         /* enum drop_reason; DROP_NONE unless EVENT_DROPPED */
-	__u8 hook;           /* enum hook */
-	__u32 ifindex;       /* the pod interface's host end where the packet was seen */
+	__u8 type;            /* enum event_type */
+	__u8 reason;          /* enum drop_reason; DROP_NONE unless EVENT_DROPPED */
+	__u8 hook;            /* enum hook */
+	__u32 ifindex;        /* the pod interface's host end where the packet was seen */
 	__u32 egress_ifindex; /* 0: the host's stack, or nowhere */
-	__u32 length;        /* of the frame */
+	__u32 length;         /* of the frame */
 	__u8 tcp_flags;
-	__u8 delivery;        /* enum flow_delivery */
+	__u8 delivery; /* enum flow_delivery */
 	__u8 pad[2];
-	__u64 packets[2];    /* EVENT_CLOSED: by the initiator, by the other end */
+	__u64 packets[2]; /* EVENT_CLOSED: by the initiator, by the other end */
 	__u64 bytes[2];
 };
 static_assert(sizeof(struct flow_event) == 96, "struct flow_event is ring buffer ABI");

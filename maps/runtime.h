@@ -8,8 +8,8 @@
 SLUICE_LAYOUTS_BEGIN
 
 struct runtime {
-	__u32 epoch;     /* grows with every change of what flows are decided by; never 0 once loaded */
-	__u32 observers; /* bit 1 << slot for each observer; see maps/observer.h */
+	__u32 epoch;            /* grows with every change of what flows are decided by; never 0 once loaded */
+	__u32 observers;        /* bit 1 << slot for each observer; see maps/observer.h */
 	__u32 packet_observers; /* the same, of those that want EVENT_PACKET: all that the fast path looks at */
 	__u32 pad;
 };

@@ -16,13 +16,14 @@
 #include <compare>
 #include <cstdint>
 
-namespace sluice::maps {
+namespace sluice::maps
+{
 
 struct be16 {
 	__u16 wire;
 	static constexpr be16 from_host(std::uint16_t value)
 	{
-		return {std::endian::native == std::endian::little ? __builtin_bswap16(value) : value};
+		return { std::endian::native == std::endian::little ? __builtin_bswap16(value) : value };
 	}
 	[[nodiscard]] constexpr std::uint16_t to_host() const
 	{
@@ -35,7 +36,7 @@ struct be32 {
 	__u32 wire;
 	static constexpr be32 from_host(std::uint32_t value)
 	{
-		return {std::endian::native == std::endian::little ? __builtin_bswap32(value) : value};
+		return { std::endian::native == std::endian::little ? __builtin_bswap32(value) : value };
 	}
 	[[nodiscard]] constexpr std::uint32_t to_host() const
 	{
@@ -47,7 +48,9 @@ struct be32 {
 } /* namespace sluice::maps */
 
 /* Layouts stand between these two, so that their structs are sluice::maps::x in C++ and struct x in C. */
-#define SLUICE_LAYOUTS_BEGIN namespace sluice::maps {
+#define SLUICE_LAYOUTS_BEGIN   \
+	namespace sluice::maps \
+	{
 #define SLUICE_LAYOUTS_END }
 
 #else /* C, for the BPF target: vmlinux.h has been included before */

@@ -10,12 +10,12 @@
 
 #include "maps/types.h"
 
-#define ETH_HLEN    14
-#define ETH_P_IP    0x0800
-#define ETH_P_ARP   0x0806
-#define ETH_P_8021Q 0x8100
+#define ETH_HLEN     14
+#define ETH_P_IP     0x0800
+#define ETH_P_ARP    0x0806
+#define ETH_P_8021Q  0x8100
 #define ETH_P_8021AD 0x88a8
-#define ETH_P_IPV6  0x86dd
+#define ETH_P_IPV6   0x86dd
 
 /* IPv6 extension headers and ICMPv6, by their protocol numbers (RFC 8200, 4). */
 #define IPPROTO_HOPOPTS  0
@@ -24,23 +24,23 @@
 #define IPPROTO_ICMPV6   58
 #define IPPROTO_DSTOPTS  60
 
-#define TC_ACT_UNSPEC   (-1) /* go on: the next program, filter or qdisc, then the stack */
-#define TC_ACT_SHOT     2
+#define TC_ACT_UNSPEC (-1) /* go on: the next program, filter or qdisc, then the stack */
+#define TC_ACT_SHOT   2
 
 #define PACKET_HOST 0 /* skb->pkt_type: for us */
 
 /* Reads a field of the context in one load at its own offset. Left alone, clang may compute a pointer to a field that is
  * read on two paths, and the verifier refuses a context pointer that was moved. */
-#define ctx_load(skb, field)                                                                     \
-	({                                                                                       \
-		__u32 value_;                                                                    \
-		asm volatile("%0 = *(u32 *)(%1 + %2)"                                            \
-			     : "=r"(value_)                                                      \
-			     : "r"(skb), "i"(__builtin_offsetof(struct __sk_buff, field)));      \
-		value_;                                                                          \
+#define ctx_load(skb, field)                                                                \
+	({                                                                                  \
+		__u32 value_;                                                               \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                       \
+			     : "=r"(value_)                                                 \
+			     : "r"(skb), "i"(__builtin_offsetof(struct __sk_buff, field))); \
+		value_;                                                                     \
 	})
 
-#define barrier() asm volatile("" ::: "memory")
+#define barrier()   asm volatile("" ::: "memory")
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 

@@ -8,14 +8,10 @@
 
 /* How long a flow is believed without traffic, by enum flow_timeout. */
 const volatile __u64 cfg_timeout_ns[TIMEOUT_MAX] = {
-	[TIMEOUT_TCP_OPENING] = 60 * CLOCK_NS_PER_S,
-	[TIMEOUT_TCP_ESTABLISHED] = 86400 * CLOCK_NS_PER_S,
-	[TIMEOUT_TCP_CLOSING] = 60 * CLOCK_NS_PER_S,
-	[TIMEOUT_TCP_CLOSED] = 10 * CLOCK_NS_PER_S,
-	[TIMEOUT_UDP_OPENING] = 30 * CLOCK_NS_PER_S,
-	[TIMEOUT_UDP_ESTABLISHED] = 180 * CLOCK_NS_PER_S,
-	[TIMEOUT_ICMP] = 30 * CLOCK_NS_PER_S,
-	[TIMEOUT_OTHER] = 600 * CLOCK_NS_PER_S,
+	[TIMEOUT_TCP_OPENING] = 60 * CLOCK_NS_PER_S, [TIMEOUT_TCP_ESTABLISHED] = 86400 * CLOCK_NS_PER_S,
+	[TIMEOUT_TCP_CLOSING] = 60 * CLOCK_NS_PER_S, [TIMEOUT_TCP_CLOSED] = 10 * CLOCK_NS_PER_S,
+	[TIMEOUT_UDP_OPENING] = 30 * CLOCK_NS_PER_S, [TIMEOUT_UDP_ESTABLISHED] = 180 * CLOCK_NS_PER_S,
+	[TIMEOUT_ICMP] = 30 * CLOCK_NS_PER_S,        [TIMEOUT_OTHER] = 600 * CLOCK_NS_PER_S,
 };
 
 /* Who the ICMP errors come from that this node owes as a router: an address of the node, else the pods' gateway. */

@@ -12,11 +12,11 @@
 #include "lib/parse.h"
 
 #define ICMPV4_CODE_FRAGMENTATION_NEEDED 4
-#define ICMPV4_QUOTE_MAX (576 - sizeof(struct iphdr) - ICMP_HLEN)   /* RFC 1812, 4.3.2.3 */
-#define ICMPV6_QUOTE_MAX (1280 - sizeof(struct ipv6hdr) - ICMP_HLEN) /* RFC 4443, 2.4 c */
-#define ICMP_TTL 64
-#define CHECKSUM_CHUNK 512 /* the most that bpf_csum_diff takes before 6.13 */
-#define CHECKSUM_CHUNKS 3  /* of which the longest quote has so many */
+#define ICMPV4_QUOTE_MAX                 (576 - sizeof(struct iphdr) - ICMP_HLEN)    /* RFC 1812, 4.3.2.3 */
+#define ICMPV6_QUOTE_MAX                 (1280 - sizeof(struct ipv6hdr) - ICMP_HLEN) /* RFC 4443, 2.4 c */
+#define ICMP_TTL                         64
+#define CHECKSUM_CHUNK                   512 /* the most that bpf_csum_diff takes before 6.13 */
+#define CHECKSUM_CHUNKS                  3   /* of which the longest quote has so many */
 
 struct icmp_scratch {
 	__u8 chunk[CHECKSUM_CHUNK];

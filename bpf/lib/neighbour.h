@@ -11,13 +11,13 @@
 #include "lib/metrics.h"
 #include "lib/packet.h"
 
-#define ARP_HARDWARE_ETHERNET 1
-#define ARP_REQUEST 1
-#define ARP_REPLY   2
+#define ARP_HARDWARE_ETHERNET         1
+#define ARP_REQUEST                   1
+#define ARP_REPLY                     2
 #define ND_OPTION_TARGET_LINK_ADDRESS 2
-#define ND_HOP_LIMIT 255
-#define NA_SOLICITED (1U << 30)
-#define NA_OVERRIDE  (1U << 29)
+#define ND_HOP_LIMIT                  255
+#define NA_SOLICITED                  (1U << 30)
+#define NA_OVERRIDE                   (1U << 29)
 
 struct arp_packet {
 	be16 hardware, protocol;

@@ -12,31 +12,31 @@
 #include "lib/vlan.h"
 #include "maps/drop_reason.h"
 
-#define IPV4_FRAGMENT_OFFSET    0x1fff
-#define IPV4_MORE_FRAGMENTS     0x2000
-#define IPV4_DONT_FRAGMENT      0x4000
-#define IPV6_FRAGMENT_OFFSET    0xfff8
-#define IPV6_MORE_FRAGMENTS     0x0001
-#define IPV6_EXTENSION_HEADERS  8
-#define IPV6_NO_NEXT_HEADER     59
-#define SCTP_HLEN               12
-#define ICMP_HLEN               8
-#define TCP_FLAGS_OFFSET        13
+#define IPV4_FRAGMENT_OFFSET   0x1fff
+#define IPV4_MORE_FRAGMENTS    0x2000
+#define IPV4_DONT_FRAGMENT     0x4000
+#define IPV6_FRAGMENT_OFFSET   0xfff8
+#define IPV6_MORE_FRAGMENTS    0x0001
+#define IPV6_EXTENSION_HEADERS 8
+#define IPV6_NO_NEXT_HEADER    59
+#define SCTP_HLEN              12
+#define ICMP_HLEN              8
+#define TCP_FLAGS_OFFSET       13
 
-#define ICMPV4_ECHO_REPLY       0
-#define ICMPV4_UNREACHABLE      3
-#define ICMPV4_REDIRECT         5
-#define ICMPV4_ECHO             8
-#define ICMPV4_TIME_EXCEEDED    11
-#define ICMPV4_PARAMETER        12
-#define ICMPV4_TIMESTAMP        13
-#define ICMPV4_MASK_REPLY       18
-#define ICMPV6_UNREACHABLE      1
-#define ICMPV6_TOO_BIG          2
-#define ICMPV6_TIME_EXCEEDED    3
-#define ICMPV6_PARAMETER        4
-#define ICMPV6_ECHO             128
-#define ICMPV6_ECHO_REPLY       129
+#define ICMPV4_ECHO_REPLY              0
+#define ICMPV4_UNREACHABLE             3
+#define ICMPV4_REDIRECT                5
+#define ICMPV4_ECHO                    8
+#define ICMPV4_TIME_EXCEEDED           11
+#define ICMPV4_PARAMETER               12
+#define ICMPV4_TIMESTAMP               13
+#define ICMPV4_MASK_REPLY              18
+#define ICMPV6_UNREACHABLE             1
+#define ICMPV6_TOO_BIG                 2
+#define ICMPV6_TIME_EXCEEDED           3
+#define ICMPV6_PARAMETER               4
+#define ICMPV6_ECHO                    128
+#define ICMPV6_ECHO_REPLY              129
 #define ICMPV6_NEIGHBOUR_SOLICITATION  135
 #define ICMPV6_NEIGHBOUR_ADVERTISEMENT 136
 
@@ -196,8 +196,7 @@ __noinline int parse_ports(struct __sk_buff *skb, const struct ip_summary *ip, b
 	length = l4_length(ip);
 	if (!length)
 		return 0;
-	if (bpf_skb_load_bytes(skb, ip->l4_off, &header, sizeof(header)) ||
-	    (!quoted && ip->l4_off + length > skb->len))
+	if (bpf_skb_load_bytes(skb, ip->l4_off, &header, sizeof(header)) || (!quoted && ip->l4_off + length > skb->len))
 		return -DROP_PARSE_SHORT;
 
 	if (proto_is_icmp(ip->is_v4, ip->proto)) {

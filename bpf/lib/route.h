@@ -145,7 +145,8 @@ static __always_inline bool decided_in_from_pod(const struct __sk_buff *skb, con
 	if (!known)
 		return false;
 	half = &known->half[pkt->dir & 1];
-	return half->egress_ifindex == skb->ifindex && !(half->origin & FLOW_ORIGIN_HOST) && half->epoch == runtime.epoch;
+	return half->egress_ifindex == skb->ifindex && !(half->origin & FLOW_ORIGIN_HOST) &&
+	       half->epoch == runtime.epoch;
 }
 
 #endif

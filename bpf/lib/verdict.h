@@ -70,7 +70,8 @@ __noinline int mtu_exceeded(struct __sk_buff *skb, struct packet *pkt, __u32 mtu
 
 /* One hop less to live (RFC 1812, 5.3.1; RFC 8200, 3), and the MAC addresses of the way out. IPv4's header checksum
  * follows by RFC 1624: the TTL is the upper byte of its 16-bit word. */
-static __always_inline int headers_rewrite(struct __sk_buff *skb, const struct packet *pkt, const struct flow_half *half)
+static __always_inline int headers_rewrite(struct __sk_buff *skb, const struct packet *pkt,
+					   const struct flow_half *half)
 {
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
 	struct ipv6hdr *v6 = data + ETH_HLEN;
@@ -117,7 +118,7 @@ static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt,
 	if (to_stack)
 		return pass();
 	return half->delivery == FLOW_TO_PEER ? bpf_redirect_peer(half->egress_ifindex, 0) :
-					      bpf_redirect(half->egress_ifindex, 0);
+						bpf_redirect(half->egress_ifindex, 0);
 }
 
 #endif
