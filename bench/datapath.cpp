@@ -1,7 +1,8 @@
 /// What a packet costs in the programs, by BPF_PROG_TEST_RUN, beside the one map operation that it cannot do without:
 /// an established packet beside one lookup of its key in the same table, a new flow beside one insert into it.
 ///
-/// Prints a Markdown table. All take turns, and each figure is a median over the rounds: read the ratios.
+/// Prints Markdown tables. All take turns, and each figure is a median over the rounds, in brackets the quartiles: read
+/// the ratios. The last table counts what a packet does, by interpreting the program that was loaded.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
@@ -10,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -59,27 +61,48 @@ double run(int program, const Bytes& frame, std::uint32_t ifindex, int repeat, i
 struct Contender {
   std::string name;
   std::function<double()> measure;
-  std::size_t beside;  ///< which it is compared with
-  std::vector<double> samples = {};
-
-  [[nodiscard]] double median() const {
-    auto sorted = samples;
-    std::ranges::nth_element(sorted, sorted.begin() + static_cast<long>(sorted.size() / 2));
-    return sorted[sorted.size() / 2];
-  }
+  std::vector<double> samples = {};  ///< one for each round
 };
 
-/// `nothing` is the index of what is taken off as the price of being run at all.
-void measure_and_print(const char* title, std::vector<Contender>& contenders, std::size_t nothing) {
+/// A median, and in brackets the quartiles.
+std::string spread(std::vector<double> samples, int digits) {
+  std::ranges::sort(samples);
+  const auto quantile = [&](std::size_t quarters) { return samples[(samples.size() - 1) * quarters / 4]; };
+  char text[64];
+  std::snprintf(text, sizeof(text), "%.*f (%.*f to %.*f)", digits, quantile(2), digits, quantile(1), digits,
+                quantile(3));
+  return text;
+}
+
+/// The first contender is the price of being run at all, which the last column takes off; the second is what the others
+/// are compared with.
+void measure_and_print(const char* title, std::vector<Contender> contenders) {
   for (int round = 0; round < kRounds; round++)
     for (Contender& contender : contenders) contender.samples.push_back(contender.measure());
-  const double base = contenders[nothing].median();
-  std::printf("\n| %s | ns | ns over nothing | ratio | ratio over nothing |\n|---|--:|--:|--:|--:|\n", title);
+  const auto &nothing = contenders[0].samples, &least = contenders[1].samples;
+  std::printf("\n| %s | ns | beside %s | both less \"%s\" |\n|---|--:|--:|--:|\n", title, contenders[1].name.c_str(),
+              contenders[0].name.c_str());
   for (const Contender& contender : contenders) {
-    const double ns = contender.median(), beside = contenders[contender.beside].median();
-    std::printf("| %s | %.1f | %.1f | %.2f | %.2f |\n", contender.name.c_str(), ns, ns - base, ns / beside,
-                (ns - base) / std::max(beside - base, 0.1));
+    std::vector<double> whole, less;
+    for (std::size_t i = 0; i < contender.samples.size(); i++) {
+      whole.push_back(contender.samples[i] / least[i]);
+      less.push_back((contender.samples[i] - nothing[i]) / std::max(least[i] - nothing[i], 0.1));
+    }
+    std::printf("| %s | %s | %s | %s |\n", contender.name.c_str(), spread(contender.samples, 1).c_str(),
+                spread(whole, 2).c_str(), spread(less, 2).c_str());
   }
+}
+
+std::string words(const std::map<std::string, unsigned>& counts) {
+  std::string text;
+  for (const auto& [name, count] : counts)
+    text += (text.empty() ? "" : ", ") + name + (count == 1 ? "" : " " + std::to_string(count) + " times");
+  return text.empty() ? "none" : text;
+}
+
+void print_path(const char* name, const Path& path) {
+  std::printf("| %s | %llu | %u | %s | %s | %s |\n", name, static_cast<unsigned long long>(path.instructions),
+              path.calls(), words(path.lookups).c_str(), words(path.updates).c_str(), words(path.helpers).c_str());
 }
 
 // The key as the program has written it: the table has only this flow.
@@ -87,32 +110,51 @@ void copy_key(int flows, maps::flow_key& key) {
   need(bpf_map_get_next_key(flows, nullptr, &key) == 0, "find the flow");
 }
 
+struct Row {
+  const char* name;
+  Packet packet;
+};
+
+std::vector<Row> known_packets() {
+  return {{"established, UDP over IPv4", udp("10.0.0.5:999", "10.0.0.6:53").ttl(255)},
+          {"established, UDP over IPv6", udp("[fd00::5]:999", "[fd00::6]:53").ttl(255)},
+          {"established, TCP over IPv4", tcp("10.0.0.5:999", "10.0.0.6:80").ttl(255)},
+          {"established, TCP over IPv6", tcp("[fd00::5]:999", "[fd00::6]:80").ttl(255)},
+          {"established, to the stack", udp("10.0.0.5:999", "198.51.100.9:53").ttl(255)}};
+}
+
 void established(Datapath& node, bench_bpf& bench) {
-  const Packet first = udp("10.0.0.5:999", "10.0.0.6:53").ttl(255);
-  if (node.from_pod("web", first).verdict != delivered_to("db"))
-    throw std::runtime_error("the packet is not delivered");
-  copy_key(node.flows_map(), bench.bss->bench_key);
-  const struct {
-    const char* name;
-    Packet packet;
-  } packets[] = {{"established, UDP over IPv4", first},
-                 {"established, UDP over IPv6", udp("[fd00::5]:999", "[fd00::6]:53").ttl(255)},
-                 {"established, TCP over IPv4", tcp("10.0.0.5:999", "10.0.0.6:80").ttl(255)},
-                 {"established, TCP over IPv6", tcp("[fd00::5]:999", "[fd00::6]:80").ttl(255)},
-                 {"established, to the stack", udp("10.0.0.5:999", "198.51.100.9:53").ttl(255)}};
+  const auto packets = known_packets();
   const auto ifindex = node.ifindex("web");
   const auto frame = [&](const Packet& packet) { return packet.frame(node.mac("web"), loader::kHostMac); };
   const auto measured = [=](int program, const Bytes& bytes) {
     return [=] { return run(program, bytes, ifindex, kHops, kCalls); };
   };
+  if (node.from_pod("web", packets[0].packet).verdict != delivered_to("db"))
+    throw std::runtime_error("the packet is not delivered");
+  copy_key(node.flows_map(), bench.bss->bench_key);
   std::vector<Contender> contenders;
-  contenders.push_back({"nothing", measured(bpf_program__fd(bench.progs.nothing), frame(first)), 1});
-  contenders.push_back({"one lookup", measured(bpf_program__fd(bench.progs.lookup), frame(first)), 1});
-  for (const auto& row : packets) {
+  contenders.push_back({"nothing", measured(bpf_program__fd(bench.progs.nothing), frame(packets[0].packet))});
+  contenders.push_back({"one lookup", measured(bpf_program__fd(bench.progs.lookup), frame(packets[0].packet))});
+  for (const Row& row : packets) {
     node.from_pod("web", row.packet);
-    contenders.push_back({row.name, measured(node.program("from_pod"), frame(row.packet)), 1});
+    contenders.push_back({row.name, measured(node.program("from_pod"), frame(row.packet))});
   }
-  measure_and_print("established packet", contenders, 0);
+  measure_and_print("established packet", std::move(contenders));
+}
+
+void paths(Datapath& node) {
+  const Row fresh[] = {{"first packet to a pod, UDP over IPv4", udp("10.0.0.5:1", "10.0.0.6:1")},
+                       {"first packet to a pod, TCP over IPv6", tcp("[fd00::5]:1", "[fd00::6]:1", "S")},
+                       {"first packet to the stack", udp("10.0.0.5:1", "198.51.100.9:1")}};
+  std::printf(
+      "\n| what a packet does | instructions | calls of helpers | map lookups | inserts | other helpers |\n"
+      "|---|--:|--:|---|---|---|\n");
+  for (const Row& row : known_packets()) {
+    node.from_pod("web", row.packet);
+    print_path(row.name, node.path_from_pod("web", row.packet));
+  }
+  for (const Row& row : fresh) print_path(row.name, node.path_from_pod("web", row.packet));
 }
 
 void new_flow(Datapath& node, bench_bpf& bench) {
@@ -129,17 +171,15 @@ void new_flow(Datapath& node, bench_bpf& bench) {
   };
   const int nothing = bpf_program__fd(bench.progs.nothing), insert = bpf_program__fd(bench.progs.insert);
   const auto contenders = [&](int calls) {
-    return std::vector<Contender>{{"nothing", measured(nothing, inside, calls), 1},
-                                  {"one insert", measured(insert, inside, calls), 1},
-                                  {"first packet to a pod", measured(node.program("from_pod"), inside, calls), 1},
-                                  {"first packet to the stack", measured(node.program("from_pod"), outside, calls), 1}};
+    return std::vector<Contender>{{"nothing", measured(nothing, inside, calls)},
+                                  {"one insert", measured(insert, inside, calls)},
+                                  {"first packet to a pod", measured(node.program("from_pod"), inside, calls)},
+                                  {"first packet to the stack", measured(node.program("from_pod"), outside, calls)}};
   };
-  auto with_room = contenders(1);
-  measure_and_print("new flow, table with room", with_room, 0);
+  measure_and_print("new flow, table with room", contenders(1));
   const auto fill = measured(insert, inside, kCallsFull);
   for (std::uint32_t done = 0; done < 2 * kTable; done += kFlowsInCall * kCallsFull) fill();
-  auto full = contenders(kCallsFull);
-  measure_and_print("new flow, full table", full, 0);
+  measure_and_print("new flow, full table", contenders(kCallsFull));
 }
 
 }  // namespace
@@ -158,6 +198,7 @@ int main() {
     bench::need(bpf_map__reuse_fd(programs->maps.flows, node.flows_map()) == 0 && bench_bpf::load(programs) == 0,
                 "load bench.bpf.o");
     bench::established(node, *programs);
+    bench::paths(node);
     bench::new_flow(node, *programs);
     bench_bpf::destroy(programs);
   } catch (const std::exception& error) {

@@ -328,6 +328,11 @@ Outcome Datapath::to_pod(const std::string& pod, const Bytes& frame) {
   return run(maps::HOOK_TO_POD, find(pod), frame, nullptr);
 }
 
+Path Datapath::path_from_pod(const std::string& pod, const Packet& packet) const {
+  const Pod& sender = find(pod);
+  return interpret(*skeleton_->obj, "from_pod", packet.frame(sender.mac, settings_.host_mac), sender.ifindex);
+}
+
 Outcome Datapath::run(maps::hook hook, const Pod& pod, const Bytes& frame, const Packet* packet) {
   Outcome outcome{{}, frame, Bytes(frame.size() + 256), {}};
   __sk_buff context{};

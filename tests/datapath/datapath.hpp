@@ -16,6 +16,7 @@
 #include "maps/flow.h"
 #include "maps/metrics.h"
 #include "maps/observer.h"
+#include "tests/datapath/interpreter.hpp"
 #include "tests/datapath/packet.hpp"
 
 struct pod_bpf;
@@ -110,6 +111,8 @@ class Datapath {
   /// to_pod at the interface of `pod`, on a frame from the host's stack.
   Outcome to_pod(const std::string& pod, const Packet& packet);
   Outcome to_pod(const std::string& pod, const Bytes& frame);
+  /// What from_pod does with the packet, counted. Nothing comes of it.
+  [[nodiscard]] Path path_from_pod(const std::string& pod, const Packet& packet) const;
 
   [[nodiscard]] std::optional<Flow> flow(const Tuple& tuple) const;
   [[nodiscard]] std::optional<Flow> flow(const Packet& packet) const { return flow(packet.tuple()); }
