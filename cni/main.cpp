@@ -3,7 +3,9 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <string_view>
 
 #include "cni/commands.hpp"
@@ -17,6 +19,23 @@ namespace sluice::cni {
 namespace {
 
 constexpr std::size_t kLargestConfig = 16UL << 20;
+
+constexpr const char* kHelp =
+    R"(sluice-cni )" SLUICE_VERSION R"(: the CNI plugin of Sluice. Container runtimes run it, people hardly ever.
+
+A runtime (containerd, CRI-O, podman) finds it in its folder of CNI plugins, usually /opt/cni/bin, by the "type" of a
+network configuration in /etc/cni/net.d. The request comes in the environment (CNI_COMMAND and others), the configuration
+on standard input, and the answer goes to standard output (CNI specification 1.1.0; configurations of 0.3.0 to 1.1.0).
+
+To attach a network namespace by hand, as root, and to take it off again by the same with CNI_COMMAND=DEL:
+
+  ip netns add demo
+  export CNI_CONTAINERID=demo CNI_NETNS=/run/netns/demo CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin
+  echo '{"cniVersion": "1.1.0", "name": "demo", "type": "sluice-cni", "podCIDRs": ["10.244.1.0/24"]}' |
+    CNI_COMMAND=ADD sluice-cni
+
+Exit status: 0 done; 1 failed, with an error object on standard output; 2 wrong usage.
+)";
 
 Result<std::string> read_input() {
   std::string input;
@@ -65,6 +84,23 @@ void print(const nlohmann::json& object) {
   if (!object.is_null()) std::cout << object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
 }
 
+/// Somebody at a terminal runs the plugin, not a runtime, which gives no arguments and always a command.
+std::optional<int> explain(int argc, char** argv) {
+  if (argc < 2) {
+    if (std::getenv("CNI_COMMAND") != nullptr || ::isatty(STDIN_FILENO) == 0) return std::nullopt;
+    std::cerr << kHelp;
+    return 2;
+  }
+  const std::string_view argument(argv[1]);
+  if (argument == "--version") {
+    std::cout << SLUICE_VERSION << std::endl;
+    return 0;
+  }
+  const bool asked = argument == "--help" || argument == "-h";
+  (asked ? std::cout : std::cerr) << kHelp;
+  return asked ? 0 : 2;
+}
+
 int run() {
   const auto input = read_input();
   if (!input) {
@@ -89,4 +125,7 @@ nlohmann::json version(const Request& request) {
 
 }  // namespace sluice::cni
 
-int main() { return sluice::cni::run(); }
+int main(int argc, char** argv) {
+  const auto explained = sluice::cni::explain(argc, argv);
+  return explained ? *explained : sluice::cni::run();
+}

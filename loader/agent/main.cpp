@@ -49,6 +49,16 @@ int main(int argc, char** argv) {
       "Without a command it runs as a service: loads the datapath, or upgrades it in place, and looks after it. The\n"
       "datapath goes on when it stops.\n\n"
       "Exit status: 0 done; 1 failed, with a sentence that says why; 2 wrong usage.");
+  app.footer(
+      "Files (below --root):\n"
+      "  /etc/sluice/sluice.yaml   the configuration; without it, the defaults\n"
+      "  /sys/fs/bpf/sluice        programs, maps and links\n"
+      "  /run/sluice               the lock, and which programs are in force\n\n"
+      "Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT end the service and leave the datapath.\n\n"
+      "Examples:\n"
+      "  sluiced load                           after a change of sluice.yaml, without the service\n"
+      "  systemctl reload sluiced               the same with it\n"
+      "  sluiced remove                         before Sluice is uninstalled");
   app.name("sluiced");
   app.set_version_flag("--version", SLUICE_VERSION);
   app.require_subcommand(0, 1);

@@ -21,7 +21,7 @@ namespace {
 constexpr const char* kFooter = R"(Examples:
   sluice-lab up examples/two-nodes.yaml
   sluice-lab list
-  sluice-lab exec default/client -- ping -c 3 10.244.1.2
+  sluice-lab exec default/client -- ping -c 3 10.244.1.3
   sluice-lab node node-1 -- bpfctl flow list
   sluice-lab apply policy.yaml
   sluice-lab --name other up my.yaml      a second lab beside the first
@@ -46,6 +46,13 @@ Path own_folder() {
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
 }
 
+/// The plugin that was built with this program; installed, they lie in different folders.
+Path own_plugin() {
+  const Path beside = own_folder() / "sluice-cni";
+  std::error_code error;
+  return std::filesystem::exists(beside, error) ? beside : Path(SLUICE_CNI_BINDIR) / "sluice-cni";
+}
+
 void tell(const std::string& line) { std::cout << line << std::endl; }
 
 Result<Objects> read_all(const std::vector<std::string>& files) {
@@ -60,7 +67,7 @@ Result<Objects> read_all(const std::vector<std::string>& files) {
 Result<Lab> lab_of(const Options& options) {
   auto paths = TRY(Paths::of(options.name));
   std::error_code error;
-  const Path plugin = options.plugin.empty() ? own_folder() / "sluice-cni" : Path(options.plugin);
+  const Path plugin = options.plugin.empty() ? own_plugin() : Path(options.plugin);
   if (!std::filesystem::exists(plugin, error)) return fail(ENOENT, "CNI plugin " + plugin.string());
   return Lab{std::move(paths), std::filesystem::absolute(plugin, error)};
 }
@@ -122,7 +129,8 @@ int main(int argc, char** argv) {
   Options options;
   int status = 0;
   app.add_option("--name,-n", options.name, "the lab; several stand side by side")->capture_default_str();
-  app.add_option("--plugin", options.plugin, "attach pods by this CNI plugin [sluice-cni beside this program]");
+  app.add_option("--plugin", options.plugin,
+                 "attach pods by this CNI plugin [sluice-cni beside this program, else in " SLUICE_CNI_BINDIR "]");
 
   const auto changing = [&](const char* name, const char* help, Work work) {
     auto* const command = app.add_subcommand(name, help);

@@ -1,9 +1,12 @@
 #include "loader/config.hpp"
 
 #include <doctest/doctest.h>
+#include <yaml-cpp/yaml.h>
 
 #include <filesystem>
 #include <fstream>
+#include <regex>
+#include <set>
 
 using namespace sluice;          // NOLINT(google-build-using-namespace)
 using namespace sluice::loader;  // NOLINT(google-build-using-namespace)
@@ -14,6 +17,43 @@ namespace {
 std::string refusal(const std::string& yaml) {
   auto config = NodeConfig::parse(yaml, "sluice.yaml");
   return config ? "" : config.error().message;
+}
+
+std::string source_file(const std::string& name) {
+  std::ifstream file(SLUICE_SOURCE_DIR "/" + name);
+  REQUIRE(file);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// The keys of a configuration, those of a mapping in it as "timeouts.icmp".
+std::set<std::string> keys_of(const YAML::Node& mapping, const std::string& before = "") {
+  std::set<std::string> keys;
+  for (const auto& entry : mapping) {
+    const std::string key = before + entry.first.Scalar();
+    if (entry.second.IsMap())
+      keys.merge(keys_of(entry.second, key + "."));
+    else
+      keys.insert(key);
+  }
+  return keys;
+}
+
+/// The configuration that the table of README.md gives as the default: its rows are "| `timeouts.icmp` | `30s` | ...".
+YAML::Node table_of_readme() {
+  const std::string readme = source_file("README.md");
+  const auto begin = readme.find("## Configuration of the node");
+  REQUIRE(begin != std::string::npos);
+  const std::string section = readme.substr(begin, readme.find("\n## ", begin) - begin);
+  static const std::regex kRow(R"(\| `(?:(\w+)\.)?(\w+)` \| `([^`]+)` \|)");
+  YAML::Node table(YAML::NodeType::Map);
+  for (std::sregex_iterator row(section.begin(), section.end(), kRow), end; row != end; ++row) {
+    const YAML::Node value = YAML::Load((*row)[3]);
+    if ((*row)[1].matched)
+      table[(*row)[1].str()][(*row)[2].str()] = value;
+    else
+      table[(*row)[2].str()] = value;
+  }
+  return table;
 }
 
 }  // namespace
@@ -31,9 +71,15 @@ TEST_CASE("an empty configuration has the defaults") {
 }
 
 TEST_CASE("the example that is installed has the defaults") {
-  std::ifstream file(SLUICE_SOURCE_DIR "/packaging/sluice.yaml");
-  REQUIRE(file);
-  auto config = NodeConfig::parse({std::istreambuf_iterator<char>(file), {}}, "packaging/sluice.yaml");
+  auto config = NodeConfig::parse(source_file("packaging/sluice.yaml"), "packaging/sluice.yaml");
+  REQUIRE_MESSAGE(config, config.error().message);
+  CHECK(*config == NodeConfig{});
+}
+
+TEST_CASE("the table of README.md has the keys of the example and the defaults") {
+  const YAML::Node table = table_of_readme();
+  CHECK(keys_of(table) == keys_of(YAML::Load(source_file("packaging/sluice.yaml"))));
+  auto config = NodeConfig::parse(YAML::Dump(table), "README.md");
   REQUIRE_MESSAGE(config, config.error().message);
   CHECK(*config == NodeConfig{});
 }
