@@ -40,6 +40,14 @@ Result<bool> Field::boolean() const {
   return value_->get<bool>();
 }
 
+Result<std::int64_t> Field::integer(std::int64_t low, std::int64_t high) const {
+  if (absent()) return std::int64_t{0};
+  if (!value_->is_number_integer()) return not_a("a whole number");
+  const auto value = value_->get<std::int64_t>();
+  if (value < low || value > high) return not_a("from " + std::to_string(low) + " to " + std::to_string(high));
+  return value;
+}
+
 Result<std::map<std::string, std::string>> Field::text_map() const {
   std::map<std::string, std::string> all;
   if (absent()) return all;

@@ -2,6 +2,7 @@
 /// loader/kube.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -26,9 +27,12 @@ class Field {
   [[nodiscard]] Result<std::string> required_text() const;
   /// EINVAL: neither true nor false. An absent field is false.
   [[nodiscard]] Result<bool> boolean() const;
+  /// EINVAL: not a whole number from `low` to `high`. An absent field is 0.
+  [[nodiscard]] Result<std::int64_t> integer(std::int64_t low, std::int64_t high) const;
   /// EINVAL: not an object, or a value in it that is not a string.
   [[nodiscard]] Result<std::map<std::string, std::string>> text_map() const;
 
+  [[nodiscard]] bool is_number() const { return value_ != nullptr && value_->is_number(); }
   [[nodiscard]] bool absent() const { return value_ == nullptr || value_->is_null(); }
   /// EINVAL with this field's path before `what`: "spec.podCIDRs[1]: must be ...".
   [[nodiscard]] Error wrong(const std::string& what) const;

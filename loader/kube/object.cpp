@@ -1,116 +1,140 @@
 #include "loader/kube/object.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
-#include <set>
 
+#include "loader/kube/decode.hpp"
 #include "loader/kube/field.hpp"
+#include "loader/kube/names.hpp"
 
 namespace sluice::loader::kube {
 
 namespace {
 
-bool lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+/// What is known of a kind: another API group may have one of the same name, which is not ours then.
+struct Kind {
+  const char* name;
+  const char* group;  ///< empty: the core group
+  std::vector<const char*> versions;
+  bool namespaced;
+  bool (*valid_name)(std::string_view);
+  Result<Body> (*decode)(const Field& document, Object& object);
+};
 
-/// RFC 1123, 2.1 with lower case only, as Kubernetes has it.
-bool dns_label(std::string_view text) {
-  return !text.empty() && text.size() <= 63 && lower_or_digit(text.front()) && lower_or_digit(text.back()) &&
-         std::all_of(text.begin(), text.end(), [](char c) { return lower_or_digit(c) || c == '-'; });
-}
-
-bool dns_subdomain(std::string_view text) {
-  if (text.size() > 253) return false;
-  for (std::size_t dot = text.find('.'); dot != std::string_view::npos; dot = text.find('.')) {
-    if (!dns_label(text.substr(0, dot))) return false;
-    text.remove_prefix(dot + 1);
-  }
-  return dns_label(text);
-}
-
-/// What every kind's name must be (some have stricter rules of their own): a segment of a URL's path.
-bool path_segment(std::string_view text) {
-  return text.size() <= 253 && text != "." && text != ".." && text.find_first_of("/%") == std::string_view::npos;
-}
-
-/// Kinds that are in the namespace "default" where they name none. Of the others Sluice does not know whether they
-/// have a namespace.
-bool is_namespaced(const std::string& kind) {
-  static const std::set<std::string> kinds{"Pod", "Service", "EndpointSlice", "Endpoints", "NetworkPolicy"};
-  return kinds.contains(kind);
-}
-
-/// `parse`d with the field's path before what is wrong.
 template <typename T>
-Result<T> parsed(const Field& field) {
-  const auto text = TRY(field.required_text());
-  auto value = T::parse(text);
-  if (!value) return field.wrong(value.error().message);
-  return value;
+Result<Body> as_body(Result<T> decoded) {
+  return Body(TRY(std::move(decoded)));
 }
 
-Result<Node> decode_node(const Field& object) {
-  Node node;
-  const auto spec = TRY(object.at("spec"));
-  const auto list = TRY(spec.at("podCIDRs"));
-  for (const auto& element : TRY(list.elements())) {
-    const auto cidr = TRY(parsed<Prefix>(element));
-    if (cidr.address != cidr.first()) return element.wrong(cidr.text() + " has bits set beyond its prefix length");
-    if (std::any_of(node.pod_cidrs.begin(), node.pod_cidrs.end(),
-                    [&](const Prefix& other) { return other.address.is_v4() == cidr.address.is_v4(); })) {
-      return element.wrong("there can be only one of each family");
-    }
-    node.pod_cidrs.push_back(cidr);
+const std::array<Kind, 9>& kinds() {
+  static const char* const policy_group = "policy.networking.k8s.io";
+  static const auto decode_any_cluster_policy = [](const Field& document, Object& object) {
+    return as_body(decode_cluster_policy(document, object));
+  };
+  static const std::array<Kind, 9> all{{
+      {"Namespace",
+       "",
+       {"v1"},
+       false,
+       is_dns_label,
+       [](const Field& document, Object& object) { return as_body(decode_namespace(document, object)); }},
+      {"Node",
+       "",
+       {"v1"},
+       false,
+       is_dns_subdomain,
+       [](const Field& document, Object& object) { return as_body(decode_node(document, object)); }},
+      {"Pod",
+       "",
+       {"v1"},
+       true,
+       is_dns_subdomain,
+       [](const Field& document, Object& /*object*/) { return as_body(decode_pod(document)); }},
+      {"Service",
+       "",
+       {"v1"},
+       true,
+       is_dns_label,
+       [](const Field& document, Object& object) { return as_body(decode_service(document, object)); }},
+      {"EndpointSlice",
+       "discovery.k8s.io",
+       {"v1"},
+       true,
+       is_dns_subdomain,
+       [](const Field& document, Object& object) { return as_body(decode_endpoint_slice(document, object)); }},
+      {"NetworkPolicy",
+       "networking.k8s.io",
+       {"v1"},
+       true,
+       is_dns_subdomain,
+       [](const Field& document, Object& /*object*/) { return as_body(decode_network_policy(document)); }},
+      {"ClusterNetworkPolicy",
+       policy_group,
+       {"v1alpha2", "v1beta1"},
+       false,
+       is_dns_subdomain,
+       decode_any_cluster_policy},
+      {"AdminNetworkPolicy", policy_group, {"v1alpha1"}, false, is_dns_subdomain, decode_any_cluster_policy},
+      {"BaselineAdminNetworkPolicy", policy_group, {"v1alpha1"}, false, is_dns_subdomain, decode_any_cluster_policy},
+  }};
+  return all;
+}
+
+struct ApiVersion {
+  std::string group;
+  std::string version;
+};
+
+ApiVersion split(const std::string& api_version) {
+  const auto slash = api_version.find('/');
+  if (slash == std::string::npos) return {"", api_version};
+  return {api_version.substr(0, slash), api_version.substr(slash + 1)};
+}
+
+/// Null: not a kind that is known.
+const Kind* find_kind(const std::string& name, const std::string& group) {
+  const auto& all = kinds();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const Kind& kind) { return name == kind.name && group == kind.group; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+Result<void> check_version(const Field& document, const Kind& kind, const std::string& version) {
+  std::string all;
+  for (const char* known : kind.versions) {
+    if (version == known) return {};
+    all += (all.empty() ? "" : " or ") + (*kind.group == 0 ? "" : std::string(kind.group) + "/") + known;
   }
-  const auto single = TRY(spec.at("podCIDR"));
-  if (node.pod_cidrs.empty() && !single.absent()) node.pod_cidrs.push_back(TRY(parsed<Prefix>(single)));
-
-  const auto status = TRY(object.at("status"));
-  for (const auto& element : TRY(TRY(status.at("addresses")).elements())) {
-    if (TRY(TRY(element.at("type")).required_text()) != "InternalIP") continue;
-    node.internal_addresses.push_back(TRY(parsed<Address>(TRY(element.at("address")))));
-  }
-  return node;
+  return TRY(document.at("apiVersion")).wrong("must be " + all + " for a " + kind.name);
 }
 
-Result<Pod> decode_pod(const Field& object) {
-  Pod pod;
-  const auto spec = TRY(object.at("spec"));
-  const auto node_name = TRY(spec.at("nodeName"));
-  pod.node_name = TRY(node_name.text());
-  if (!pod.node_name.empty() && !dns_subdomain(pod.node_name)) return node_name.wrong("is not the name of a node");
-  pod.host_network = TRY(TRY(spec.at("hostNetwork")).boolean());
-  return pod;
-}
-
-Result<ObjectId> decode_id(const Field& document, const std::string& kind) {
-  ObjectId id{.kind = kind};
+Result<ObjectId> decode_id(const Field& document, const std::string& kind_name, const Kind* kind) {
+  ObjectId id{.kind = kind_name};
   const auto metadata = TRY(document.at("metadata"));
   const auto name = TRY(metadata.at("name"));
   id.name = TRY(name.required_text());
-  if (kind == "Node" || kind == "Pod" ? !dns_subdomain(id.name) : !path_segment(id.name)) {
-    return name.wrong("\"" + id.name + "\" is not a name that a " + kind + " can have");
+  if (!(kind != nullptr ? kind->valid_name : is_path_segment)(id.name)) {
+    return name.wrong("\"" + id.name + "\" is not a name that a " + id.kind + " can have");
   }
   const auto ns = TRY(metadata.at("namespace"));
   id.ns = TRY(ns.text());
-  if (!id.ns.empty() && kind == "Node") return ns.wrong("a Node belongs to no namespace");
-  if (!id.ns.empty() && !dns_label(id.ns)) return ns.wrong("\"" + id.ns + "\" is not the name of a namespace");
-  if (id.ns.empty() && is_namespaced(kind)) id.ns = "default";
+  if (!id.ns.empty() && kind != nullptr && !kind->namespaced) {
+    return ns.wrong("a " + id.kind + " belongs to no namespace");
+  }
+  if (!id.ns.empty() && !is_dns_label(id.ns)) return ns.wrong("\"" + id.ns + "\" is not the name of a namespace");
+  // Of a kind that is not known it is not known either whether it has a namespace.
+  if (id.ns.empty() && kind != nullptr && kind->namespaced) id.ns = "default";
   return id;
 }
 
-Result<void> decode_body(const Field& document, Object& object) {
-  const std::string& kind = object.id.kind;
+Result<void> decode_rest(const Field& document, const Kind* kind, Object& object) {
   const auto metadata = TRY(document.at("metadata"));
   object.labels = TRY(TRY(metadata.at("labels")).text_map());
   object.annotations = TRY(TRY(metadata.at("annotations")).text_map());
-  // Another group may have a kind of the same name.
-  if ((kind != "Node" && kind != "Pod") || object.api_version.find('/') != std::string::npos) return {};
-  if (object.api_version != "v1") return TRY(document.at("apiVersion")).wrong("must be v1 for a " + kind);
-  if (kind == "Node") {
-    object.body = TRY(decode_node(document));
-  } else {
-    object.body = TRY(decode_pod(document));
-  }
+  if (kind == nullptr) return {};
+  TRY(check_version(document, *kind, split(object.api_version).version));
+  object.body = TRY(kind->decode(document, object));
   return {};
 }
 
@@ -125,9 +149,10 @@ Result<Object> decode(std::string_view json) {
   const Field document(parsed_json);
   Object object;
   object.api_version = TRY(TRY(document.at("apiVersion")).required_text());
-  const auto kind = TRY(TRY(document.at("kind")).required_text());
-  object.id = TRY(decode_id(document, kind).context(kind));
-  TRY(decode_body(document, object).context(object.id.text()));
+  const auto name = TRY(TRY(document.at("kind")).required_text());
+  const Kind* const kind = find_kind(name, split(object.api_version).group);
+  object.id = TRY(decode_id(document, name, kind).context(name));
+  TRY(decode_rest(document, kind, object).context(object.id.text()));
   object.json = parsed_json.dump();
   return object;
 }

@@ -1,5 +1,6 @@
 /// Kubernetes objects: of the kinds that Sluice works with the fields that it uses, of every other kind what it is
-/// called. Fields that are not named here are ignored, as the API does between its versions.
+/// called. Defaults are those of the API server, and already applied. Fields that are not named here are ignored, as
+/// the API does between its versions.
 #pragma once
 
 #include <map>
@@ -8,7 +9,14 @@
 #include <variant>
 #include <vector>
 
-#include "maps/address.hpp"
+#include "loader/kube/cluster_policy.hpp"
+#include "loader/kube/endpoint_slice.hpp"
+#include "loader/kube/labels.hpp"
+#include "loader/kube/namespace.hpp"
+#include "loader/kube/network_policy.hpp"
+#include "loader/kube/node.hpp"
+#include "loader/kube/pod.hpp"
+#include "loader/kube/service.hpp"
 #include "maps/result.hpp"
 
 namespace sluice::loader::kube {
@@ -23,27 +31,17 @@ struct ObjectId {
   auto operator<=>(const ObjectId&) const = default;
 };
 
-/// v1 Node.
-struct Node {
-  std::vector<Prefix> pod_cidrs;            ///< spec.podCIDRs, else spec.podCIDR: at most one of each family
-  std::vector<Address> internal_addresses;  ///< status.addresses of type InternalIP
-  bool operator==(const Node&) const = default;
-};
-
-/// v1 Pod.
-struct Pod {
-  std::string node_name;  ///< spec.nodeName; empty: not scheduled yet
-  bool host_network = false;
-  bool operator==(const Pod&) const = default;
-};
+/// monostate: a kind that Sluice does nothing with.
+using Body = std::variant<std::monostate, Namespace, Node, Pod, Service, EndpointSlice, NetworkPolicy, ClusterPolicy>;
 
 struct Object {
   std::string api_version;  ///< "v1", "networking.k8s.io/v1"
   ObjectId id;
-  std::map<std::string, std::string> labels;
+  Labels labels;
   std::map<std::string, std::string> annotations;
-  std::variant<std::monostate, Node, Pod> body;  ///< monostate: a kind that is kept as it came
-  std::string json;                              ///< the whole object, all fields, on one line
+  Body body;
+  std::vector<std::string> warnings;  ///< what of it cannot be done as it says, a sentence each
+  std::string json;                   ///< the whole object, all fields, on one line
 };
 
 /// One object from its JSON. EINVAL: not an object of Kubernetes, or a field that is used has a wrong value; the

@@ -94,7 +94,7 @@ Result<Plan> make_plan(const std::vector<Object>& objects, const std::vector<Nod
   for (const auto& object : objects) {
     if (std::holds_alternative<loader::kube::Pod>(object.body)) {
       plan.pods.push_back(TRY(plan_pod(object, all_nodes, pods)));
-    } else if (std::holds_alternative<std::monostate>(object.body)) {
+    } else if (!std::holds_alternative<loader::kube::Node>(object.body)) {
       plan.others.push_back(object);
     }
   }

@@ -8,11 +8,13 @@
 #include <fstream>
 #include <string>
 
-#include "tests/unit/net_lab.hpp"
+#include "tests/unit/kube_text.hpp"
 
 using namespace sluice;
 using namespace sluice::loader::kube;
 using sluice::tests::must;
+using sluice::tests::only;
+using sluice::tests::with;
 
 namespace {
 
@@ -54,18 +56,6 @@ std::string refusal(const std::string& text) {
   if (parsed) return "taken";
   CHECK(parsed.error().code == EINVAL);
   return parsed.error().message;
-}
-
-Object only(const std::string& text) {
-  const auto objects = must(parse_manifest(text, "file.yaml"));
-  REQUIRE(objects.size() == 1);
-  return objects[0];
-}
-
-std::string with(std::string text, const std::string& old_words, const std::string& new_words) {
-  const auto at = text.find(old_words);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, old_words.size(), new_words);
 }
 
 }  // namespace
@@ -132,17 +122,18 @@ TEST_CASE("the items of a List are objects of their own") {
 
 TEST_CASE("an object of another kind is kept whole, its strings as strings") {
   const auto object = only(R"(
-apiVersion: networking.k8s.io/v1
+apiVersion: example.com/v1
 kind: NetworkPolicy
-metadata: {name: deny, annotations: {on: "yes", port: '80', empty: ""}}
+metadata: {name: deny, namespace: shop, annotations: {on: "yes", port: '80', empty: ""}}
 spec: {podSelector: {}, policyTypes: [Ingress], nothing: null, number: 5, fraction: 0.5, word: on, off: false}
 )");
-  CHECK(object.id.text() == "NetworkPolicy default/deny");
+  CHECK(object.id.text() == "NetworkPolicy shop/deny");
   CHECK(std::holds_alternative<std::monostate>(object.body));
-  CHECK(object.json ==
-        R"({"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"annotations":)"
-        R"({"empty":"","on":"yes","port":"80"},"name":"deny"},"spec":{"fraction":0.5,"nothing":null,"number":5,)"
-        R"("off":false,"podSelector":{},"policyTypes":["Ingress"],"word":"on"}})");
+  CHECK(
+      object.json ==
+      R"({"apiVersion":"example.com/v1","kind":"NetworkPolicy","metadata":{"annotations":)"
+      R"({"empty":"","on":"yes","port":"80"},"name":"deny","namespace":"shop"},"spec":{"fraction":0.5,"nothing":null,"number":5,)"
+      R"("off":false,"podSelector":{},"policyTypes":["Ingress"],"word":"on"}})");
   CHECK(only("{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: 'system:node'}}")
             .id.ns.empty());
 }
