@@ -21,19 +21,17 @@ Result<bpf_map_info> info(const Fd& map) {
   return result;
 }
 
-Result<std::size_t> dump_one_by_one(const Fd& map, std::size_t key_size, std::size_t value_size,
-                                    std::vector<std::byte>& keys, std::vector<std::byte>& values) {
-  std::size_t count = 0;
+using Visit = std::function<void(const std::byte* key, const std::byte* value)>;
+
+Result<void> walk_one_by_one(const Fd& map, std::size_t key_size, std::size_t value_size, const Visit& visit) {
   std::vector<std::byte> key(key_size), next(key_size), value(value_size);
   for (const void* from = nullptr; bpf_map_get_next_key(map.get(), from, next.data()) == 0; from = key.data()) {
     key = next;
     if (bpf_map_lookup_elem(map.get(), key.data(), value.data()) != 0) continue;  // erased meanwhile
-    keys.insert(keys.end(), key.begin(), key.end());
-    values.insert(values.end(), value.begin(), value.end());
-    count++;
+    visit(key.data(), value.data());
   }
   if (errno != ENOENT) return fail(errno, "walk a map");
-  return count;
+  return {};
 }
 
 }  // namespace
@@ -72,37 +70,29 @@ Result<bool> erase(const Fd& map, const void* key) {
   }
 }
 
-Result<std::size_t> dump(const Fd& map, std::size_t key_size, std::size_t value_size, std::vector<std::byte>& keys,
-                         std::vector<std::byte>& values) {
-  std::vector<std::byte> token(std::max<std::size_t>(key_size, 8)), next_token(token.size());
-  std::size_t count = 0;
+Result<void> walk(const Fd& map, std::size_t key_size, std::size_t value_size, const Visit& visit) {
+  std::vector<std::byte> token(std::max<std::size_t>(key_size, 8)), next_token(token.size()), keys, values;
   std::uint32_t batch = kBatch;
   bool first = true;
   while (true) {
-    keys.resize((count + batch) * key_size);
-    values.resize((count + batch) * value_size);
+    keys.resize(batch * key_size);
+    values.resize(batch * value_size);
     std::uint32_t got = batch;
-    const int err = bpf_map_lookup_batch(map.get(), first ? nullptr : token.data(), next_token.data(),
-                                         &keys[count * key_size], &values[count * value_size], &got, nullptr);
+    const int err = bpf_map_lookup_batch(map.get(), first ? nullptr : token.data(), next_token.data(), keys.data(),
+                                         values.data(), &got, nullptr);
     const int code = err == 0 ? 0 : errno;
     if (code == ENOSPC) {
       batch *= 2;
       continue;
     }
-    if (first && code != 0 && code != ENOENT) {  // this type of map knows no batches
-      keys.clear();
-      values.clear();
-      return dump_one_by_one(map, key_size, value_size, keys, values);
-    }
+    if (first && code != 0 && code != ENOENT)  // this type of map knows no batches
+      return walk_one_by_one(map, key_size, value_size, visit);
     if (code != 0 && code != ENOENT) return fail(code, "read the elements of a map");
-    count += got;
-    if (code == ENOENT) break;
+    for (std::uint32_t i = 0; i < got; i++) visit(&keys[i * key_size], &values[i * value_size]);
+    if (code == ENOENT) return {};
     token = next_token;
     first = false;
   }
-  keys.resize(count * key_size);
-  values.resize(count * value_size);
-  return count;
 }
 
 Result<std::uint32_t> capacity(const Fd& map) { return TRY(info(map)).max_entries; }

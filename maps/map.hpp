@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -24,9 +25,9 @@ Result<Fd> open_pin(const std::filesystem::path& pin, std::size_t key_size, std:
 Result<bool> lookup(const Fd& map, const void* key, void* value);
 Result<void> update(const Fd& map, const void* key, const void* value, std::uint64_t flags);
 Result<bool> erase(const Fd& map, const void* key);
-/// All elements: keys and values one behind the other. An element that is changed meanwhile may be missing or old.
-Result<std::size_t> dump(const Fd& map, std::size_t key_size, std::size_t value_size, std::vector<std::byte>& keys,
-                         std::vector<std::byte>& values);
+/// Calls `visit` for each element. An element that is changed meanwhile may be missing or old.
+Result<void> walk(const Fd& map, std::size_t key_size, std::size_t value_size,
+                  const std::function<void(const std::byte* key, const std::byte* value)>& visit);
 Result<std::uint32_t> capacity(const Fd& map);
 /// Maps the whole value of a one-element array that was made for it (BPF_F_MMAPABLE).
 Result<void*> map_memory(const Fd& map, std::size_t size);
@@ -59,14 +60,21 @@ class Map {
   /// False: it was not there.
   Result<bool> erase(const Key& key) { return raw::erase(fd_, &key); }
 
+  /// Calls `visit(key, value)` for each element, some thousands of which are held in memory at a time.
+  template <typename Visit>
+  [[nodiscard]] Result<void> each(Visit visit) const {
+    return raw::walk(fd_, sizeof(Key), sizeof(Value), [&](const std::byte* key_bytes, const std::byte* value_bytes) {
+      Key key;
+      Value value;
+      std::memcpy(&key, key_bytes, sizeof(Key));
+      std::memcpy(&value, value_bytes, sizeof(Value));
+      visit(key, value);
+    });
+  }
+
   [[nodiscard]] Result<std::vector<std::pair<Key, Value>>> dump() const {
-    std::vector<std::byte> keys, values;
-    const std::size_t count = TRY(raw::dump(fd_, sizeof(Key), sizeof(Value), keys, values));
-    std::vector<std::pair<Key, Value>> elements(count);
-    for (std::size_t i = 0; i < count; i++) {
-      std::memcpy(&elements[i].first, &keys[i * sizeof(Key)], sizeof(Key));
-      std::memcpy(&elements[i].second, &values[i * sizeof(Value)], sizeof(Value));
-    }
+    std::vector<std::pair<Key, Value>> elements;
+    TRY(each([&](const Key& key, const Value& value) { elements.emplace_back(key, value); }));
     return elements;
   }
 

@@ -1,6 +1,7 @@
 /// The node's maps by name. `open<Flows>(root.maps())` opens one.
 #pragma once
 
+#include <array>
 #include <filesystem>
 
 #include "maps/drop_reason.h"
@@ -39,10 +40,13 @@ struct Counters : PerCpuArray<std::uint64_t> {
   static constexpr const char* kName = "counters";
 };
 
+/// Owners of slots write them through Mapped<FilterSlots>: the programs count in them.
 struct ObserverFilters : Map<std::uint32_t, observer_filter> {
   using Map::Map;
   static constexpr const char* kName = "observer_filters";
 };
+
+using FilterSlots = std::array<observer_filter, OBSERVER_SLOTS>;
 
 /// Array of ring buffers: a value is written as a ring buffer's descriptor and read as its id.
 struct Observers : Map<std::uint32_t, std::uint32_t> {

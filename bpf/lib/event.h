@@ -9,8 +9,10 @@
 #include "lib/runtime.h"
 #include "maps/observer.h"
 
+/* Memory-mapped, so that an observer renews its lease without writing over what is counted as lost meanwhile. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, OBSERVER_SLOTS);
 	__type(key, __u32);
 	__type(value, struct observer_filter);

@@ -1,0 +1,53 @@
+/// The numbers of the layouts in words, for people, labels and JSON. A number that this build does not know, since
+/// newer programs wrote it, becomes text too ("REASON_33").
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "maps/flow.h"
+#include "maps/metrics.h"
+#include "maps/observer.h"
+
+namespace sluice::maps {
+
+/// As in maps/drop_reason.h: "SOURCE_SPOOFED"; "FORWARDED" for DROP_NONE.
+std::string drop_reason_name(std::uint32_t reason);
+std::string drop_reason_text(std::uint32_t reason);
+/// Case does not matter. nullopt: there is no such reason.
+std::optional<drop_reason> drop_reason_of(std::string_view name);
+/// All names, in the order of their numbers, without "FORWARDED".
+std::vector<std::string> drop_reason_names();
+
+/// "from_pod"
+std::string hook_name(std::uint32_t hook);
+std::string hook_text(std::uint32_t hook);
+
+struct CounterWords {
+  counter number;
+  std::string_view name;  ///< "flow_insert_failed"
+  std::string_view text;
+};
+/// All counters of maps/metrics.h.
+const std::vector<CounterWords>& counter_words();
+
+/// "opening", "established", "closing", "closed"
+std::string flow_state_name(enum flow_state state);
+/// "peer", "device", "stack", "undecided"
+std::string flow_delivery_name(std::uint32_t delivery);
+/// "new", "closed", "dropped", "packet"
+std::string event_type_name(std::uint32_t type);
+std::optional<event_type> event_type_of(std::string_view name);
+
+/// "tcp", "udp", "icmp", "icmpv6", "sctp", else the number.
+std::string protocol_name(std::uint8_t protocol);
+/// A name as above in any case, or a number from 1 to 255.
+std::optional<std::uint8_t> protocol_of(std::string_view name);
+
+/// The TCP flags' letters, e.g. "SA"; "-" for none.
+std::string tcp_flags_text(std::uint8_t flags);
+
+}  // namespace sluice::maps
