@@ -47,7 +47,8 @@ TEST_CASE("apply that fails takes back its own and leaves what was there") {
   const Cluster cluster(node_yaml(1) + pod_yaml("first", "node-1"));
   const auto before = cluster.lab({"list", "-o", "json"}).output;
   const Plugin plugin;
-  const TextFile file(node_yaml(2) + "---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\n" +
+  const TextFile file(node_yaml(2) +
+                      "---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80}]}\n" +
                       pod_yaml("good", "node-1") + pod_yaml("bad", "node-2"));
   const auto outcome = cluster.lab({"--plugin", plugin.file.path(), "apply", file.path()});
   CHECK(outcome.status == 1);

@@ -253,7 +253,7 @@ Result<void> remove(const Lab& lab, const Objects& objects, const Tell& tell) {
     TRY(Change::go_on());
     if (std::holds_alternative<loader::kube::Pod>(object.body)) {
       TRY(remove_pod(lab, {object.id.ns, object.id.name}, tell));
-    } else if (std::holds_alternative<std::monostate>(object.body)) {
+    } else if (!std::holds_alternative<loader::kube::Node>(object.body)) {
       TRY(remove_object(lab, object.id, tell));
     }
   }
