@@ -91,9 +91,9 @@ json answer(const Request& request, const Settings& settings, const Attachment& 
 Result<json> attach(const Request& request, const Scope& scope, const Settings& settings, const Node& node,
                     const Netns& netns, Netlink& host, loader::program::Datapath& datapath) {
   if (!scope.ipam_type.empty()) (void)TRY(find_plugin(delegate_of(request, scope.ipam_type)));
-  auto lock = TRY(claim(request, scope, host));
   Attachment attachment = plan(request, scope, settings, node);
   attachment.pod_mac = settings.mac ? *settings.mac : TRY(random_mac());
+  auto lock = TRY(claim(request, scope, host));
   loader::Undo undo([&] {
     if (take_down(scope.root, lock, attachment, request.path)) (void)lock.remove();
   });
@@ -129,7 +129,7 @@ Result<json> attach(const Request& request, const Scope& scope, const Settings& 
 
 Result<json> add(const Request& request) {
   const Scope scope = TRY(Scope::parse(request.config));
-  const Settings settings = TRY(Settings::parse(request.config));
+  const Settings settings = TRY(Settings::parse(request));
   OtherResult previous;
   if (settings.previous.is_object()) previous = TRY(OtherResult::parse(settings.previous, "prevResult"));
 

@@ -80,8 +80,6 @@ Result<nlohmann::json> adopt(const Request& request, const Scope& scope, const S
   const auto index = *previous.find_in_sandbox(request.ifname);
   auto pod = TRY(as(Code::kNetwork, Netlink::open_in(netns)));
   const Pair pair = TRY(find_pair(host, pod, request.ifname));
-  auto lock = TRY(claim(request, scope, host));
-
   Attachment attachment = plan(request, scope, settings, node);
   attachment.adopted = true;
   attachment.host_ifname = pair.host.name;
@@ -95,11 +93,12 @@ Result<nlohmann::json> adopt(const Request& request, const Scope& scope, const S
   if (attachment.addresses.empty()) {
     return failure(Code::kForeignInterface, "the earlier plugin gave interface " + request.ifname + " no address");
   }
-  TRY(lock.write(attachment));
+  auto lock = TRY(claim(request, scope, host));
   loader::Undo undo([&] {
     (void)host.set_mac(pair.host.ifindex, pair.host.mac);
     if (take_down(scope.root, lock, attachment, request.path)) (void)lock.remove();
   });
+  TRY(lock.write(attachment));
 
   TRY(attach_programs(datapath, attachment, node.attach));
   TRY(as(Code::kNetwork, introduce(host, pod, pair, attachment.addresses)));

@@ -9,6 +9,7 @@
 #include "cni/interface.hpp"
 #include "cni/json.hpp"
 #include "cni/result.hpp"
+#include "loader/state/ipam.hpp"
 
 namespace sluice::cni {
 
@@ -65,6 +66,16 @@ Result<void> check_pod_routes(Netlink& pod, int ifindex, const Attachment& attac
   if (attachment.policy_table == 0) return {};
   const auto own = TRY(as(Code::kNetwork, pod.routes(ifindex, attachment.policy_table)));
   if (own.empty()) return broken("the routes for what the pod sends from " + attachment.key.ifname + " are missing");
+  const auto rules = TRY(as(Code::kNetwork, pod.rules()));
+  for (const auto& route : own) {
+    for (const auto& address : attachment.addresses) {
+      if (address.is_v4() != route.family_v4) continue;
+      const loader::net::Rule wanted{address, attachment.policy_table};
+      if (!any(rules, [&](const auto& rule) { return rule == wanted; })) {
+        return broken("the rule for what the pod sends from " + address.text() + " is missing");
+      }
+    }
+  }
   return {};
 }
 
@@ -131,11 +142,22 @@ Result<void> check_datapath(const loader::Root& root, const Attachment& attachme
   return {};
 }
 
+/// What is not reserved may be another pod's tomorrow.
+Result<void> check_own_addresses(const loader::Root& root, const Attachment& attachment) {
+  const loader::state::Ipam ipam(root);
+  for (const auto& address : attachment.addresses) {
+    if (!ipam.holds(address, {attachment.network, attachment.key.container_id, attachment.key.ifname})) {
+      return broken("address " + address.text() + " is not reserved for the pod");
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<nlohmann::json> check(const Request& request) {
   const Scope scope = TRY(Scope::parse(request.config));
-  const Settings settings = TRY(Settings::parse(request.config));
+  const Settings settings = TRY(Settings::parse(request));
   if (!settings.previous.is_object()) return bad_config("prevResult", "is missing, and CHECK needs it");
   const auto previous = TRY(OtherResult::parse(settings.previous, "prevResult"));
   const auto attachment = TRY(as(Code::kIo, loader::state::find_attachment(scope.root, key_of(request))));
@@ -150,6 +172,8 @@ Result<nlohmann::json> check(const Request& request) {
   auto host = TRY(as(Code::kNetwork, Netlink::open()));
   TRY(check_host(host, *attachment));
   TRY(check_datapath(scope.root, *attachment));
+  if (attachment->adopted) return nlohmann::json(nullptr);  // the addresses are the earlier plugin's
+  if (attachment->ipam_type.empty()) TRY(check_own_addresses(scope.root, *attachment));
   if (!attachment->ipam_type.empty()) (void)TRY(run(delegate_of(request, attachment->ipam_type), "CHECK"));
   return nlohmann::json(nullptr);
 }

@@ -162,7 +162,9 @@ Result<json> run(const Delegate& delegate, const std::string& command) {
 
 bool is_unknown_command(const Error& error) {
   const int code = code_of(error);
-  return code == static_cast<int>(Code::kIncompatibleVersion) || code == static_cast<int>(Code::kBadEnvironment);
+  // kUnknownContainer: the plugins of containernetworking 1.1 look for a container id before they look at the command.
+  return code == static_cast<int>(Code::kIncompatibleVersion) || code == static_cast<int>(Code::kBadEnvironment) ||
+         code == static_cast<int>(Code::kUnknownContainer);
 }
 
 }  // namespace sluice::cni

@@ -32,7 +32,7 @@ Result<std::string> find_plugin(const Delegate& delegate);
 /// kDelegate where it cannot be run or understood.
 Result<nlohmann::json> run(const Delegate& delegate, const std::string& command);
 
-/// True for the error of a plugin that is older than the command it was asked for.
+/// True for the error of a plugin that is older than GC or STATUS, which it was asked for.
 bool is_unknown_command(const Error& error);
 
 }  // namespace sluice::cni

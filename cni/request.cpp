@@ -12,8 +12,11 @@ namespace sluice::cni {
 
 namespace {
 
-// A container id is part of a file name of at most 255 bytes, beside the interface's.
-constexpr std::size_t kLongestContainerId = 200;
+// A container id is part of a file name of at most 255 bytes, beside the interface's; a network's name is read back
+// from the target of a symbolic link, beside both.
+constexpr std::size_t kLongestName = 200;
+// Far more than any configuration has, and few enough for those who go through it level by level.
+constexpr int kDeepestNesting = 64;
 
 struct CommandRow {
   const char* name;
@@ -52,8 +55,9 @@ bool is_alphanumeric(char c) { return std::isalnum(static_cast<unsigned char>(c)
 const char* ifname_fault(const std::string& name) {
   if (name.size() >= IFNAMSIZ) return "is longer than 15 characters";
   if (name == "." || name == "..") return "is not a name";
+  // '%': the kernel would put a number in its place. What is not ASCII is no text that a result could carry.
   const bool bad = std::any_of(name.begin(), name.end(), [](unsigned char c) {
-    return c == '/' || c == ':' || std::isspace(c) != 0 || std::iscntrl(c) != 0;
+    return c == '/' || c == ':' || c == '%' || c > 0x7e || std::isspace(c) != 0 || std::iscntrl(c) != 0;
   });
   return bad ? "has a character that interface names may not have" : nullptr;
 }
@@ -94,8 +98,8 @@ Result<void> check_environment(const CommandRow& row, const Environment& environ
   const auto id = variable(environment, "CNI_CONTAINERID");
   if (!id.empty() && !is_identifier(id)) {
     faults.emplace_back("CNI_CONTAINERID is not alphanumeric, then also '_', '.', '-'");
-  } else if (id.size() > kLongestContainerId) {
-    faults.emplace_back("CNI_CONTAINERID is longer than " + std::to_string(kLongestContainerId) + " characters");
+  } else if (id.size() > kLongestName) {
+    faults.emplace_back("CNI_CONTAINERID is longer than " + std::to_string(kLongestName) + " characters");
   }
   if (const char* fault = ifname_fault(variable(environment, "CNI_IFNAME"))) {
     faults.emplace_back(std::string("CNI_IFNAME ") + fault);
@@ -129,16 +133,41 @@ bool looks_like_version(const std::string& text) {
          std::count(text.begin(), text.end(), '.') >= 2;
 }
 
+/// The text as JSON, discarded where it is none; what lies deeper than kDeepestNesting is left out.
+nlohmann::json parse_json(const std::string& text, bool& too_deep) {
+  const auto keep = [&](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
+    too_deep = too_deep || depth > kDeepestNesting;
+    return depth <= kDeepestNesting;
+  };
+  return nlohmann::json::parse(text, keep, false);
+}
+
 Result<nlohmann::json> decode(const std::string& input) {
-  auto config = nlohmann::json::parse(input, nullptr, false);
+  bool too_deep = false;
+  auto config = parse_json(input, too_deep);
+  if (too_deep) return failure(Code::kDecoding, "the network configuration is nested too deep");
   if (config.is_discarded()) return failure(Code::kDecoding, "the network configuration is not JSON");
   if (!config.is_object()) return failure(Code::kDecoding, "the network configuration is not a JSON object");
   if (const auto version = config.find("cniVersion"); version != config.end()) {
     if (!version->is_string() || !looks_like_version(version->get<std::string>())) {
-      return failure(Code::kDecoding, "cniVersion " + version->dump() + " is not a version such as \"1.1.0\"");
+      return failure(Code::kDecoding,
+                     "cniVersion " + version->dump().substr(0, 100) + " is not a version such as \"1.1.0\"");
     }
   }
   return config;
+}
+
+Result<std::string> check_name(const nlohmann::json& config) {
+  const auto name = config.find("name");
+  if (name == config.end()) return failure(Code::kBadConfig, "name: is missing");
+  if (!name->is_string() || !is_identifier(name->get<std::string>())) {
+    return failure(Code::kBadConfig, "name: must be alphanumeric, then also '_', '.', '-'; it is " +
+                                         name->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+  if (name->get<std::string>().size() > kLongestName) {
+    return failure(Code::kBadConfig, "name: is longer than " + std::to_string(kLongestName) + " characters");
+  }
+  return name->get<std::string>();
 }
 
 }  // namespace
@@ -168,12 +197,7 @@ Result<Request> Request::read(const Environment& environment, const std::string&
   if (row.command == Command::kVersion) return request;
 
   TRY(check_version(row, request.config));
-  const auto name = request.config.find("name");
-  if (name == request.config.end() || !name->is_string() || !is_identifier(name->get<std::string>())) {
-    return failure(Code::kBadConfig, "name: must be there and be alphanumeric, then also '_', '.', '-'; it is " +
-                                         (name == request.config.end() ? "missing" : name->dump()));
-  }
-  request.network = *name;
+  request.network = TRY(check_name(request.config));
   request.container_id = variable(environment, "CNI_CONTAINERID");
   request.netns = variable(environment, "CNI_NETNS");
   request.ifname = variable(environment, "CNI_IFNAME");
@@ -188,7 +212,8 @@ std::string Request::arg(const std::string& key) const {
 }
 
 std::string version_asked(const std::string& input) {
-  const auto config = nlohmann::json::parse(input, nullptr, false);
+  bool too_deep = false;
+  const auto config = parse_json(input, too_deep);
   if (!config.is_object()) return kNewestVersion;
   const auto version = config.find("cniVersion");
   return version != config.end() && version->is_string() ? version->get<std::string>() : kNewestVersion;

@@ -38,9 +38,10 @@ struct Request {
   /// kBadConfig for the name.
   static Result<Request> read(const Environment& environment, const std::string& input);
 
-  /// K8S_POD_NAMESPACE and K8S_POD_NAME of CNI_ARGS, empty where there are none.
+  /// K8S_POD_NAMESPACE, K8S_POD_NAME and IP of CNI_ARGS, empty where there are none.
   [[nodiscard]] std::string pod_namespace() const { return arg("K8S_POD_NAMESPACE"); }
   [[nodiscard]] std::string pod_name() const { return arg("K8S_POD_NAME"); }
+  [[nodiscard]] std::string wanted_ips() const { return arg("IP"); }
 
  private:
   [[nodiscard]] std::string arg(const std::string& key) const;

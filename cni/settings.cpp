@@ -1,6 +1,8 @@
 #include "cni/settings.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <string_view>
 
 #include "cni/error.hpp"
 #include "cni/json.hpp"
@@ -55,7 +57,7 @@ Result<json> parse_dns(const json& config) {
 
 /// What a pod's interface may be given: no group address (IEEE 802, 8.2), not all zeros.
 Result<std::optional<Mac>> parse_mac(const json& runtime) {
-  const auto text = TRY(get_string(runtime, "mac"));
+  const auto text = TRY(get_string(runtime, "mac").context("runtimeConfig"));
   if (!text || text->empty()) return std::optional<Mac>();
   const auto mac = Mac::parse(*text);
   if (!mac) return bad_config("runtimeConfig: mac", mac.error().message);
@@ -65,18 +67,42 @@ Result<std::optional<Mac>> parse_mac(const json& runtime) {
   return std::optional<Mac>(*mac);
 }
 
-Result<std::vector<Address>> parse_ips(const json& runtime) {
+/// At most one address of a family, each with a prefix length or without.
+Result<std::vector<Address>> parse_ips(const std::vector<std::string>& texts) {
   std::vector<Address> ips;
-  for (const auto& text : TRY(get_strings(runtime, "ips"))) {
-    const auto wanted = Prefix::parse(text);  // with a prefix length, or without
-    if (!wanted) return bad_config("runtimeConfig: ips", wanted.error().message);
-    const bool v4 = wanted->address.is_v4();
+  for (const auto& text : texts) {
+    const auto wanted = TRY(Prefix::parse(text));
+    const bool v4 = wanted.address.is_v4();
     if (std::any_of(ips.begin(), ips.end(), [=](const Address& other) { return other.is_v4() == v4; })) {
-      return bad_config("runtimeConfig: ips", "has more than one address of a family");
+      return refuse(EINVAL, "has more than one address of a family");
     }
-    ips.push_back(wanted->address);
+    ips.push_back(wanted.address);
   }
   return ips;
+}
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const auto part = text.substr(0, text.find(separator));
+    text.remove_prefix(std::min(text.size(), part.size() + 1));
+    parts.emplace_back(part);
+  }
+  return parts;
+}
+
+/// What the runtime asks for, in the order of the CNI conventions (CONVENTIONS.md, "ips"): the capability, then the
+/// configuration's args, then CNI_ARGS. The first that is there counts.
+Result<std::vector<Address>> wanted_ips(const Request& request) {
+  const json nothing = json::object();
+  const auto runtime = TRY(get_object(request.config, "runtimeConfig")).value_or(nothing);
+  const auto args = TRY(get_object(request.config, "args")).value_or(nothing);
+  const auto of_args = TRY(get_object(args, "cni").context("args")).value_or(nothing);
+  const auto by_capability = TRY(get_strings(runtime, "ips").context("runtimeConfig"));
+  const auto by_args = TRY(get_strings(of_args, "ips").context("args: cni"));
+  if (!by_capability.empty()) return as(Code::kBadConfig, parse_ips(by_capability).context("runtimeConfig: ips"));
+  if (!by_args.empty()) return as(Code::kBadConfig, parse_ips(by_args).context("args: cni: ips"));
+  return as(Code::kBadEnvironment, parse_ips(split(request.wanted_ips(), ',')).context("CNI_ARGS: IP"));
 }
 
 /// The bandwidth plugin's rules: a rate needs a burst, and neither is negative.
@@ -92,8 +118,12 @@ Result<void> parse_runtime_config(const json& config, Settings& settings) {
   const auto runtime = TRY(get_object(config, "runtimeConfig"));
   if (!runtime) return {};
   settings.mac = TRY(parse_mac(*runtime));
-  settings.ips = TRY(parse_ips(*runtime));
-  if (const auto bandwidth = TRY(get_object(*runtime, "bandwidth"))) {
+  if (!TRY(get_array(*runtime, "portMappings").context("runtimeConfig")).value_or(json::array()).empty()) {
+    // To take them silently would leave ports closed that the runtime believes open.
+    return failure(Code::kUnsupportedField,
+                   "runtimeConfig: portMappings: are the portmap plugin's, which goes behind sluice-cni in the list");
+  }
+  if (const auto bandwidth = TRY(get_object(*runtime, "bandwidth").context("runtimeConfig"))) {
     settings.ingress = TRY(parse_rate(*bandwidth, "ingressRate", "ingressBurst").context("runtimeConfig: bandwidth"));
     settings.egress = TRY(parse_rate(*bandwidth, "egressRate", "egressBurst").context("runtimeConfig: bandwidth"));
   }
@@ -118,7 +148,8 @@ Result<Scope> Scope::parse(const json& config) {
   return scope;
 }
 
-Result<Settings> Settings::parse(const json& config) {
+Result<Settings> Settings::parse(const Request& request) {
+  const json& config = request.config;
   Settings settings;
   settings.mtu = TRY(parse_mtu(config));
   if (const auto word = TRY(get_string(config, "attach"))) settings.attach = TRY(parse_attach(*word));
@@ -126,6 +157,7 @@ Result<Settings> Settings::parse(const json& config) {
   settings.pod_cidrs = TRY(parse_pod_cidrs(config));
   settings.dns = TRY(parse_dns(config));
   settings.previous = TRY(get_object(config, "prevResult")).value_or(nullptr);
+  settings.ips = TRY(wanted_ips(request));
   TRY(parse_runtime_config(config, settings));
   // A well-known key (CNI spec 1.1.0, section 1): not doing it silently would leave pods without the world.
   if (TRY(get_bool(config, "ipMasq")).value_or(false)) {

@@ -39,14 +39,15 @@ struct Settings {
   nlohmann::json dns;                        ///< as it goes into the result; null: none
   nlohmann::json previous;                   ///< prevResult; null: Sluice is the first plugin
 
+  std::vector<Address> ips;  ///< asked for by the runtime, at most one of each family
+
   // runtimeConfig
   std::optional<Mac> mac;
-  std::vector<Address> ips;  ///< at most one of each family
-  Rate ingress;              ///< what the pod receives
-  Rate egress;               ///< what the pod sends
+  Rate ingress;  ///< what the pod receives
+  Rate egress;   ///< what the pod sends
 
-  /// Errors: kBadConfig and kUnsupportedField, which name the key and its value.
-  static Result<Settings> parse(const nlohmann::json& config);
+  /// Errors: kBadConfig and kUnsupportedField, which name the key and its value; kBadEnvironment for CNI_ARGS.
+  static Result<Settings> parse(const Request& request);
 };
 
 }  // namespace sluice::cni

@@ -70,7 +70,7 @@ Result<void> check_delegate(const Request& request, const std::string& type) {
 
 Result<nlohmann::json> status(const Request& request) {
   const Scope scope = TRY(Scope::parse(request.config));
-  const Settings settings = TRY(Settings::parse(request.config));
+  const Settings settings = TRY(Settings::parse(request));
   auto host = TRY(as(Code::kUnavailable, loader::net::Netlink::open()));
   const Node node = TRY(Node::read(scope, settings, host));
   TRY(as(Code::kUnavailable, check_datapath(scope.root, host)));

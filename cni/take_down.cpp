@@ -34,14 +34,18 @@ Result<void> unroute(const Attachment& attachment) {
   return remove_rules(pod, attachment.addresses, attachment.policy_table);
 }
 
-/// The pair goes with its routes, neighbours and filters; only the pins of tcx links outlive it.
+/// The pair goes with its routes, neighbours and filters; only the pins of tcx links outlive it. The recorded index is
+/// believed only where the name has it: since a reboot it may be another pod's.
 Result<void> remove_interface(std::optional<Datapath>& datapath, const Attachment& attachment) {
+  auto host = TRY(loader::net::Netlink::open());
+  int attached_to = 0;
   if (!attachment.adopted) {
-    auto host = TRY(loader::net::Netlink::open());
     TRY(host.delete_link(attachment.host_ifname));
+  } else if (const auto link = host.link(attachment.host_ifname)) {
+    if (link->ifindex == attachment.host_ifindex) attached_to = link->ifindex;
   }
   if (!datapath || attachment.host_ifindex == 0) return {};
-  return datapath->detach_pod(attachment.host_ifindex, attachment.host_ifname);
+  return datapath->detach_pod(attached_to, attachment.host_ifname);
 }
 
 Result<void> give_back(const loader::Root& root, const loader::state::LockedAttachment& lock,

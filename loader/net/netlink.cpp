@@ -81,14 +81,6 @@ Link link_of(nl_object* object) {
   return result;
 }
 
-/// A dump request: `header` is the family's own, as the kernel checks it (NETLINK_GET_STRICT_CHK).
-template <typename Header>
-Message dump_request(int type, const Header& header) {
-  Message message(nlmsg_alloc_simple(type, NLM_F_DUMP));
-  if (message) nlmsg_append(message.get(), const_cast<Header*>(&header), sizeof header, NLMSG_ALIGNTO);
-  return message;
-}
-
 /// The change of one link named by its index, as a message. Index 0: of the link with the name that `set` sets.
 Message change_link(int ifindex, const std::function<void(rtnl_link*)>& set) {
   const Owned<rtnl_link> original(rtnl_link_alloc());

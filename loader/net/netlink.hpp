@@ -50,6 +50,7 @@ struct Route {
 struct Rule {
   Address source;
   int table = 0;
+  bool operator==(const Rule&) const = default;
 };
 
 struct Neighbour {
@@ -105,6 +106,8 @@ class Netlink {
   Result<void> add_rule(const Rule& rule);
   /// Succeeds when there is no such rule.
   Result<void> delete_rule(const Rule& rule);
+  /// Those of both families that are of this shape.
+  Result<std::vector<Rule>> rules();
 
   /// A permanent neighbour entry (NUD_PERMANENT): no ARP or ND ever runs for it. Replaces an old one.
   Result<void> put_neighbour(int ifindex, const Address& address, const Mac& mac);

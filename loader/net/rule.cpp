@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <optional>
 
 #include "loader/net/socket.hpp"
 
@@ -26,6 +27,18 @@ std::unique_ptr<rtnl_rule, RuleDelete> nl_rule(const Rule& rule) {
   rtnl_rule_set_table(request.get(), static_cast<unsigned>(rule.table));
   rtnl_rule_set_action(request.get(), FR_ACT_TO_TBL);
   return request;
+}
+
+/// nullopt: a rule with more to it than Rule can say.
+std::optional<Rule> rule_of(nl_object* object) {
+  auto* const rule = reinterpret_cast<rtnl_rule*>(object);
+  nl_addr* const source = rtnl_rule_get_src(rule);
+  const int family = rtnl_rule_get_family(rule);
+  if (source == nullptr || rtnl_rule_get_action(rule) != FR_ACT_TO_TBL) return std::nullopt;
+  const unsigned bytes = family == AF_INET ? 4 : 16;
+  if (nl_addr_get_len(source) != bytes || nl_addr_get_prefixlen(source) != bytes * 8) return std::nullopt;
+  return Rule{Address::from_bytes(nl_addr_get_binary_addr(source), family == AF_INET),
+              static_cast<int>(rtnl_rule_get_table(rule))};
 }
 
 std::string words(const Rule& rule) { return rule.source.text() + " to table " + std::to_string(rule.table); }
@@ -53,6 +66,22 @@ Result<void> Netlink::delete_rule(const Rule& rule) {
   // A kernel without IPv6 says EAFNOSUPPORT, and has no rules of it.
   if (deleted.failed_with(ENOENT) || deleted.failed_with(EAFNOSUPPORT)) return {};
   return deleted;
+}
+
+Result<std::vector<Rule>> Netlink::rules() {
+  std::vector<Rule> all;
+  for (const int family : {AF_INET, AF_INET6}) {
+    fib_rule_hdr header{};
+    header.family = static_cast<unsigned char>(family);
+    auto found = socket_->dump<Rule>([&] { return dump_request(RTM_GETRULE, header); }, "list rules",
+                                     [](nl_object* object, auto& rules) {
+                                       if (const auto rule = rule_of(object)) rules.push_back(*rule);
+                                     });
+    if (found.failed_with(EAFNOSUPPORT)) continue;  // as in delete_rule
+    if (!found) return found;
+    all.insert(all.end(), found->begin(), found->end());
+  }
+  return all;
 }
 
 }  // namespace sluice::loader::net

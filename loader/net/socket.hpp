@@ -24,6 +24,14 @@ struct NlDelete {
 using Message = std::unique_ptr<nl_msg, NlDelete>;
 using NlAddr = std::unique_ptr<nl_addr, NlDelete>;
 
+/// A dump request: `header` is the family's own, as the kernel checks it (NETLINK_GET_STRICT_CHK).
+template <typename Header>
+Message dump_request(int type, const Header& header) {
+  Message message(nlmsg_alloc_simple(type, NLM_F_DUMP));
+  if (message) nlmsg_append(message.get(), const_cast<Header*>(&header), sizeof header, NLMSG_ALIGNTO);
+  return message;
+}
+
 /// Called with each object of an answer, which lives as long as the call.
 using Visit = std::function<void(nl_object*)>;
 

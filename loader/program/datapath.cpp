@@ -58,6 +58,7 @@ struct Datapath::Handles {
 
   Result<void> detach(int ifindex, const std::string& host_name, Hook hook) const {
     TRY(tcx::detach(pin_of(root, host_name, hook)));
+    if (ifindex == 0) return {};
     return clsact::detach(ifindex, hook);
   }
 };

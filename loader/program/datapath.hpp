@@ -49,8 +49,8 @@ class Datapath {
   /// Attaches from_pod and to_pod to the host's end of a pod's veth pair, in the calling thread's network namespace.
   /// Undoes itself on failure. Attaching what is attached is no error. EOPNOTSUPP: kTcx on a kernel without it.
   Result<void> attach_pod(int ifindex, const std::string& host_name, AttachMode mode);
-  /// Takes the programs off again. Succeeds when they or the interface are gone already. Before the interface is
-  /// deleted this is only needed for tcx, whose pinned links outlive it.
+  /// Takes the programs off again. Succeeds when they or the interface are gone already. An interface that is deleted
+  /// takes its programs along, and only tcx's pinned links outlive it: `ifindex` 0 removes these alone.
   Result<void> detach_pod(int ifindex, const std::string& host_name);
   Result<PodAttachment> pod_attachment(int ifindex, const std::string& host_name);
 

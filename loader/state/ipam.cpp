@@ -139,9 +139,13 @@ Result<void> Ipam::sync() {
   return {};
 }
 
+bool Ipam::holds(const Address& address, const Owner& owner) const {
+  return link_target(folder_ / address.text()) == target_of(owner);
+}
+
 Result<void> Ipam::release(const Address& address, const Owner& owner) {
   const auto path = folder_ / address.text();
-  if (link_target(path) != target_of(owner)) return {};
+  if (!holds(address, owner)) return {};
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail(errno, "give back address " + path.string());
   return {};
 }

@@ -47,6 +47,8 @@ class Ipam {
   /// Returns when all reservations made so far survive a loss of power.
   Result<void> sync();
 
+  /// True where `address` belongs to `owner`.
+  [[nodiscard]] bool holds(const Address& address, const Owner& owner) const;
   /// Gives `address` back where it belongs to `owner`; succeeds when it does not.
   Result<void> release(const Address& address, const Owner& owner);
   /// Gives back all that the interface has, whatever the network. Reads every reservation.
