@@ -134,7 +134,7 @@ Result<bool> replace(const std::filesystem::path& pin, const Fd& program) {
 
 Result<void> detach(const std::filesystem::path& pin) {
   auto link = open_pin(pin);
-  if (link.failed_with(ENOENT)) return {};
+  if (link.failed_with(ENOENT)) return remove_pin(pin);
   if (!link) return link.error();
   bpf_link_detach(link->get());  // fails where the interface is gone, and then nothing is attached
   return remove_pin(pin);

@@ -51,9 +51,21 @@ Result<Fd> open_pin(const std::filesystem::path& pin) {
   return Fd(fd);
 }
 
+namespace {
+
+/// Where a pin is made before it takes its name; bpffs allows no dots in a name.
+std::filesystem::path fresh_pin(const std::filesystem::path& pin) { return pin.string() + "_new"; }
+
+Result<void> unlink_pin(const std::filesystem::path& pin) {
+  if (unlink(pin.c_str()) != 0 && errno != ENOENT) return fail(errno, "remove pin " + pin.string());
+  return {};
+}
+
+}  // namespace
+
 Result<void> replace_pin(const Fd& object, const std::filesystem::path& pin) {
-  const std::filesystem::path fresh = pin.string() + "_new";  // bpffs allows no dots in a name
-  TRY(remove_pin(fresh));
+  const auto fresh = fresh_pin(pin);
+  TRY(unlink_pin(fresh));
   if (bpf_obj_pin(object.get(), fresh.c_str()) != 0) return fail(errno, "pin " + fresh.string());
   if (rename(fresh.c_str(), pin.c_str()) != 0) {
     const Error error = fail(errno, "rename " + fresh.string() + " to " + pin.string());
@@ -64,8 +76,8 @@ Result<void> replace_pin(const Fd& object, const std::filesystem::path& pin) {
 }
 
 Result<void> remove_pin(const std::filesystem::path& pin) {
-  if (unlink(pin.c_str()) != 0 && errno != ENOENT) return fail(errno, "remove pin " + pin.string());
-  return {};
+  TRY(unlink_pin(fresh_pin(pin)));
+  return unlink_pin(pin);
 }
 
 }  // namespace sluice::loader::program

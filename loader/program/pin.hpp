@@ -25,7 +25,7 @@ Result<void> prepare_pins(const Root& root);
 Result<Fd> open_pin(const std::filesystem::path& pin);
 /// Pins a program or link, in one step in place of what was pinned there.
 Result<void> replace_pin(const Fd& object, const std::filesystem::path& pin);
-/// Succeeds when it is already gone.
+/// Removes it, and what a killed replace_pin has left beside it. Succeeds when it is already gone.
 Result<void> remove_pin(const std::filesystem::path& pin);
 
 }  // namespace sluice::loader::program
