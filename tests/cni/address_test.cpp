@@ -144,7 +144,6 @@ TEST_CASE("50 ADDs at a time give 50 different addresses of each family") {
   }
   CHECK(given.size() == 100);
   CHECK(host.datapath().endpoints().value_or({}).size() == 100);
-  CHECK(pods.front().reaches(*given.rbegin()));
   running.clear();
   for (const auto& pod : pods) running.push_back(std::async(std::launch::async, [&] { return host.del(pod); }));
   for (auto& one : running) CHECK(one.get().good());
