@@ -45,7 +45,8 @@ class Commands {
   void complete(const CLI::Option* option, Words words) { words_[option] = std::move(words); }
 
   /// Candidates for the last of `line`, the words behind "bpfctl".
-  [[nodiscard]] std::vector<std::string> candidates(const std::vector<std::string>& line) const;
+  [[nodiscard]] std::vector<std::string> candidates(const loader::Root& root,
+                                                    const std::vector<std::string>& line) const;
 
   /// What the command line that was parsed asks for; has no target before that.
   [[nodiscard]] const Run& chosen() const { return chosen_; }
@@ -62,6 +63,11 @@ void add_endpoint(Commands& commands);
 void add_flow(Commands& commands);
 void add_drops(Commands& commands);
 void add_metrics(Commands& commands);
+void add_map(Commands& commands);
+void add_prog(Commands& commands);
+void add_feature(Commands& commands);
+void add_version(Commands& commands);
+void add_completion(Commands& commands);
 
 /// Options that several nouns have, with their checks.
 CLI::Validator address_block();

@@ -30,6 +30,7 @@ std::optional<std::uint8_t> FlowOptions::wanted_protocol() const { return maps::
 void add_flow(Commands& commands) {
   CLI::App& noun = commands.noun("flow", "Connections that the datapath knows, and what happens to them");
   add_flow_list(commands, noun);
+  add_flow_watch(commands, noun);
 }
 
 }  // namespace sluice::cli

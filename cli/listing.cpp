@@ -27,6 +27,12 @@ void end_line(std::string& text) {
   text += '\n';
 }
 
+Json row_json(const std::vector<Column>& columns, const std::vector<Cell>& row) {
+  Json object = Json::object();
+  for (std::size_t i = 0; i < columns.size(); i++) object[columns[i].key] = row[i].value;
+  return object;
+}
+
 }  // namespace
 
 Cell nothing() { return {"", nullptr}; }
@@ -51,11 +57,7 @@ void Listing::sort(const std::vector<std::string>& keys) {
 
 Json Listing::json() const {
   Json all = Json::array();
-  for (const auto& row : rows_) {
-    Json object = Json::object();
-    for (std::size_t i = 0; i < columns_.size(); i++) object[columns_[i].key] = row[i].value;
-    all.push_back(std::move(object));
-  }
+  for (const auto& row : rows_) all.push_back(row_json(columns_, row));
   return all;
 }
 
@@ -92,6 +94,30 @@ void Listing::print(Format format) const {
   if (format == Format::kJson) return print_json(json());
   fmt::print("{}", table(format));
 }
+
+std::string Lines::words(const std::function<std::string(std::size_t)>& word) {
+  std::string text;
+  std::size_t place = 0;
+  for (std::size_t i = 0; i < columns_.size(); i++) {
+    if (columns_[i].show != Show::kAlways) continue;
+    if (place == widths_.size()) widths_.push_back(0);
+    const std::string shown_word = word(i);
+    widths_[place] = std::max(widths_[place], width(shown_word));
+    text += padded(shown_word, widths_[place++] + kGap, false);
+  }
+  end_line(text);
+  return text;
+}
+
+std::string Lines::heading() {
+  return words([&](std::size_t i) { return columns_[i].heading; });
+}
+
+std::string Lines::line(const std::vector<Cell>& row) {
+  return words([&](std::size_t i) { return shown(row[i]); });
+}
+
+Json Lines::json(const std::vector<Cell>& row) const { return row_json(columns_, row); }
 
 void Details::add(const Column& column, Cell cell) { lines_.emplace_back(column, std::move(cell)); }
 

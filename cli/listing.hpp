@@ -6,6 +6,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -70,6 +71,24 @@ class Listing {
  private:
   std::vector<Column> columns_;
   std::vector<std::vector<Cell>> rows_;
+};
+
+/// Rows that come one at a time, printed at once: columns are as wide as the widest value so far.
+class Lines {
+ public:
+  /// `widths` to start with, of the columns that a table shows.
+  Lines(std::vector<Column> columns, std::vector<std::size_t> widths)
+      : columns_(std::move(columns)), widths_(std::move(widths)) {}
+
+  std::string heading();
+  std::string line(const std::vector<Cell>& row);
+  [[nodiscard]] Json json(const std::vector<Cell>& row) const;
+
+ private:
+  std::string words(const std::function<std::string(std::size_t)>& word);
+
+  std::vector<Column> columns_;
+  std::vector<std::size_t> widths_;
 };
 
 /// One thing as "heading  value" lines, or as a JSON object.

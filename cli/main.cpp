@@ -55,6 +55,11 @@ int main(int argc, char** argv) {
   cli::add_flow(commands);
   cli::add_drops(commands);
   cli::add_metrics(commands);
+  cli::add_map(commands);
+  cli::add_prog(commands);
+  cli::add_feature(commands);
+  cli::add_version(commands);
+  cli::add_completion(commands);
 
   try {
     app.parse(argc, argv);
