@@ -235,8 +235,8 @@ Result<observe::EventFilter> filter_of(const Root& root, const Options& options)
 }
 
 Result<void> watch(const Root& root, const Options& options) {
-  auto observer = TRY(observe::Observer::open(root, TRY(filter_of(root, options))));
   end_on_signals();
+  auto observer = TRY(observe::Observer::open(root, TRY(filter_of(root, options))));
   Names names(root);
   Printer printer(options.format);
   const std::uint64_t most = options.count != 0 ? options.count : std::numeric_limits<std::uint64_t>::max();

@@ -121,9 +121,9 @@ struct Observer::State {
     maps::observer_filter entry = to_layout(wanted);
     entry.lease_ns = monotonic_ns() + kLease.count();
     filter() = entry;
-    __atomic_or_fetch(&shared.runtime->observers, bit, __ATOMIC_SEQ_CST);
     if ((entry.events & 1U << maps::EVENT_PACKET) != 0)
       __atomic_or_fetch(&shared.runtime->packet_observers, bit, __ATOMIC_SEQ_CST);
+    __atomic_or_fetch(&shared.runtime->observers, bit, __ATOMIC_SEQ_CST);  // last: whoever sees it sees all
     return {};
   }
 
@@ -183,7 +183,7 @@ Result<std::vector<ObserverStatus>> observers(const Root& root) {
     ObserverStatus status{
         .slot = slot, .holder = holder, .types = {}, .lost = __atomic_load_n(&filter.lost, __ATOMIC_RELAXED)};
     for (const auto type : {maps::EVENT_NEW, maps::EVENT_CLOSED, maps::EVENT_DROPPED, maps::EVENT_PACKET})
-      if ((filter.events & 1U << type) != 0) status.types.push_back(type);
+      if (in_use && (filter.events & 1U << type) != 0) status.types.push_back(type);
     found.push_back(std::move(status));
   }
   return found;

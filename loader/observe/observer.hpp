@@ -65,7 +65,7 @@ class Observer {
 struct ObserverStatus {
   unsigned slot = 0;
   std::optional<SlotHolder> holder;     ///< nullopt: it died
-  std::vector<maps::event_type> types;  ///< what it asked for
+  std::vector<maps::event_type> types;  ///< what it is told of; none: it has only just taken the slot
   std::uint64_t lost = 0;
 };
 Result<std::vector<ObserverStatus>> observers(const Root& root);
