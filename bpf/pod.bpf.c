@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The programs on the host's end of a pod's veth pair: from_pod at its tc ingress sees what the pod sends, to_pod at its tc
  * egress what the host's stack sends to the pod. Packets between pods of this node are decided wholly in from_pod. */
+#include "lib/claim.h"
 #include "lib/common.h"
 #include "lib/flow.h"
 #include "lib/neighbour.h"
@@ -13,46 +14,49 @@ SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
 	struct packet pkt = { .hook = HOOK_FROM_POD, .origin = skb->ifindex };
-	const struct flow_half *half = NULL;
+	const struct flow_entry *flow = NULL;
 	struct flow_entry *known;
 	int err;
 
 	err = packet_parse(skb, &pkt);
 	if (likely(!err)) {
-		half = flow_lookup(skb, &pkt, &known);
-		if (unlikely(!half)) {
-			err = decide_from_pod(skb, &pkt, known);
-			half = flow_fresh_half(&pkt);
+		flow = flow_lookup(skb, &pkt, &known);
+		if (unlikely(!flow)) {
+			err = decide_from_pod(skb, &pkt, known) ?:
+				      way_from_pod(&pkt, known) ?:
+				      claim(&pkt)               ?:
+								  flow_write(skb, &pkt, known);
+			flow = flow_decided();
 		}
 	}
 	if (unlikely(err == -DROP_NEIGHBOUR || err == -DROP_NOT_IP) && !(err = neighbour_answer(skb, &pkt, err)))
 		return reply(skb);
-	if (unlikely(err || !half))
+	if (unlikely(err || !flow))
 		return drop(skb, &pkt, err ?: -DROP_INTERNAL);
-	return flow_apply(skb, &pkt, half);
+	return flow_apply(skb, &pkt, flow);
 }
 
 SEC("tc")
 int to_pod(struct __sk_buff *skb)
 {
 	struct packet pkt = { .hook = HOOK_TO_POD, .origin = skb->ifindex | FLOW_ORIGIN_HOST };
-	const struct flow_half *half = NULL;
+	const struct flow_entry *flow = NULL;
 	struct flow_entry *known;
 	int err;
 
 	err = packet_parse(skb, &pkt);
 	if (likely(!err)) {
-		half = flow_lookup(skb, &pkt, &known);
-		if (unlikely(!half && decided_in_from_pod(skb, &pkt, known)))
+		flow = flow_lookup(skb, &pkt, &known);
+		if (unlikely(!flow && decided_in_from_pod(skb, &pkt, known)))
 			return pass();
-		if (unlikely(!half)) {
-			err = decide_to_pod(skb, &pkt, known);
-			half = flow_fresh_half(&pkt);
+		if (unlikely(!flow)) {
+			err = decide_to_pod(skb, &pkt, known) ?: flow_write(skb, &pkt, known);
+			flow = flow_decided();
 		}
 	}
-	if (unlikely(err || !half))
+	if (unlikely(err || !flow))
 		return drop(skb, &pkt, err ?: -DROP_INTERNAL);
-	return flow_apply(skb, &pkt, half);
+	return flow_apply(skb, &pkt, flow);
 }
 
 char sluice_license[] SEC("license") = "GPL";

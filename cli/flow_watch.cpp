@@ -111,16 +111,23 @@ std::string device_name(std::uint32_t ifindex) {
   return if_indextoname(ifindex, device.data()) != nullptr ? device.data() : "#" + std::to_string(ifindex);
 }
 
+observe::FlowEnd backend_of(const maps::flow_event& event) {
+  return {Address(event.backend), event.backend_port.to_host()};
+}
+
 /// What there is to say of an event besides its ends.
 std::string detail(const maps::flow_event& event) {
   switch (event.type) {
     case maps::EVENT_DROPPED:
-      return maps::drop_reason_name(event.reason) + ": " + maps::drop_reason_text(event.reason);
+    case maps::EVENT_AUDITED:
+      return maps::drop_reason_name(event.reason) + ": " + maps::drop_reason_text(event.reason) +
+             (event.rule != 0 ? fmt::format(" (rule {})", event.rule) : "");
     case maps::EVENT_CLOSED:
       return fmt::format("sent {} packets, {}; received {} packets, {}", event.packets[0], bytes_text(event.bytes[0]),
                          event.packets[1], bytes_text(event.bytes[1]));
     default:
-      return fmt::format("{} to {}", bytes_text(event.length), maps::flow_delivery_name(event.delivery));
+      return fmt::format("{} to {}{}", bytes_text(event.length), maps::flow_delivery_name(event.delivery),
+                         event.service != 0 ? ", backend " + end_text(backend_of(event)) : "");
   }
 }
 
@@ -138,6 +145,8 @@ const std::vector<Column>& columns() {
                                           {"hook", "", Show::kJson},
                                           {"interface", "", Show::kJson},
                                           {"reason", "", Show::kJson},
+                                          {"rule", "", Show::kJson},
+                                          {"backend", "", Show::kJson},
                                           {"flags", "", Show::kJson},
                                           {"frameBytes", "", Show::kJson},
                                           {"sentPackets", "", Show::kJson},
@@ -164,7 +173,9 @@ std::vector<Cell> cells(const maps::flow_event& event, Names& names) {
           detail(event),
           maps::hook_name(event.hook),
           name(device_name(event.ifindex)),
-          event.type == maps::EVENT_DROPPED ? Cell(maps::drop_reason_name(event.reason)) : nothing(),
+          event.reason != maps::DROP_NONE ? Cell(maps::drop_reason_name(event.reason)) : nothing(),
+          event.rule != 0 ? Cell(event.rule) : nothing(),
+          event.service != 0 ? Cell(end_text(backend_of(event))) : nothing(),
           event.proto == IPPROTO_TCP ? Cell(maps::tcp_flags_text(event.tcp_flags)) : nothing(),
           closed ? nothing() : Cell(event.length),
           if_closed(event.packets[0]),

@@ -1,5 +1,6 @@
 #include "cli/map_dump.hpp"
 
+#include "cli/map_dump_rules.hpp"
 #include "cli/text.hpp"
 #include "loader/observe/flows.hpp"
 #include "maps/address.hpp"
@@ -32,6 +33,12 @@ Cell since(std::uint64_t then_ns) {
   return {duration_text(std::chrono::nanoseconds(now > then_ns ? now - then_ns : 0)), then_ns};
 }
 
+/// What packets of a half of a translated connection become.
+Cell becomes(const maps::flow_entry& entry, unsigned half) {
+  if ((entry.flags & FLOW_TRANSLATED) == 0 || entry.met != half) return nothing();
+  return {end_of(entry.to.src, entry.to.sport) + " > " + end_of(entry.to.dst, entry.to.dport)};
+}
+
 Result<Listing> dump_flows(const Root& root) {
   Listing listing({{"protocol", "PROTO"},
                    {"from", "FROM"},
@@ -47,6 +54,7 @@ Result<Listing> dump_flows(const Root& root) {
                    {"egressIfindex", "OUT OF"},
                    {"mtu", "MTU"},
                    {"flags", "FLAGS"},
+                   {"becomes", "BECOMES"},
                    {"inDestinationMac", "", Show::kJson},
                    {"inSourceMac", "", Show::kJson},
                    {"outDestinationMac", "", Show::kJson},
@@ -55,12 +63,12 @@ Result<Listing> dump_flows(const Root& root) {
   TRY(map.each([&](const maps::flow_key& key, const maps::flow_entry& entry) {
     for (unsigned i = 0; i < 2; i++) {
       const maps::flow_half& half = entry.half[i];
-      listing.add({maps::protocol_name(key.proto), end_of(key.addr[i], key.port[i]),
-                   end_of(key.addr[1 - i], key.port[1 - i]), entry.initiator == i, since(entry.created_ns),
-                   half.packets, bytes(half.bytes), since(half.last_seen_ns), half.epoch,
-                   Cell(origin_text(half.origin), half.origin), maps::flow_delivery_name(half.delivery),
-                   half.egress_ifindex, half.mtu, maps::tcp_flags_text(half.tcp_flags), mac_text(half.l2_in.dst),
-                   mac_text(half.l2_in.src), mac_text(half.l2_out.dst), mac_text(half.l2_out.src)});
+      listing.add(
+          {maps::protocol_name(key.proto), end_of(key.addr[i], key.port[i]), end_of(key.addr[1 - i], key.port[1 - i]),
+           entry.initiator == i, since(entry.created_ns), half.packets, bytes(half.bytes), since(half.last_seen_ns),
+           half.epoch, Cell(origin_text(half.origin), half.origin), maps::flow_delivery_name(half.delivery),
+           half.egress_ifindex, half.mtu, maps::tcp_flags_text(half.tcp_flags), becomes(entry, i),
+           mac_text(half.l2_in.dst), mac_text(half.l2_in.src), mac_text(half.l2_out.dst), mac_text(half.l2_out.src)});
     }
   }));
   return listing;
@@ -72,11 +80,16 @@ Result<Listing> dump_endpoints(const Root& root) {
                    {"mac", "MAC"},
                    {"mtu", "MTU"},
                    {"throughStack", "THROUGH STACK"},
-                   {"shaped", "SHAPED"}});
+                   {"shaped", "SHAPED"},
+                   {"identity", "IDENTITY"},
+                   {"blocks", "BLOCK CLASS"},
+                   {"egress", "EGRESS POLICY"},
+                   {"ingress", "INGRESS POLICY"}});
   const auto map = TRY(maps::open<maps::Endpoints>(root.maps()));
   TRY(map.each([&](const maps::addr& address, const maps::endpoint& endpoint) {
     listing.add({Address(address).text(), endpoint.ifindex, mac_text(endpoint.pod_mac), endpoint.mtu,
-                 (endpoint.flags & ENDPOINT_THROUGH_STACK) != 0, (endpoint.flags & ENDPOINT_SHAPED) != 0});
+                 (endpoint.flags & ENDPOINT_THROUGH_STACK) != 0, (endpoint.flags & ENDPOINT_SHAPED) != 0,
+                 endpoint.identity, endpoint.blocks, endpoint.egress, endpoint.ingress});
   }));
   listing.sort({"ifindex", "address"});
   return listing;
@@ -174,22 +187,31 @@ Result<Listing> dump_observers(const Root& root) {
 }
 
 Result<Listing> dump_runtime(const Root& root) {
-  Listing listing({{"epoch", "EPOCH"}, {"observers", "OBSERVERS"}, {"packetObservers", "OF EVERY PACKET"}});
+  Listing listing({{"epoch", "EPOCH"},
+                   {"observers", "OBSERVERS"},
+                   {"packetObservers", "OF EVERY PACKET"},
+                   {"hasServices", "HAS SERVICES"}});
   const auto map = TRY(maps::open<maps::Runtime>(root.maps()));
   const auto bits = [](std::uint32_t mask) { return Cell(fmt::format("{:08b}", mask), mask); };
   if (const auto runtime = TRY(map.lookup(0)))
-    listing.add({runtime->epoch, bits(runtime->observers), bits(runtime->packet_observers)});
+    listing.add(
+        {runtime->epoch, bits(runtime->observers), bits(runtime->packet_observers), runtime->has_services != 0});
   return listing;
 }
 
 }  // namespace
 
 const std::vector<MapDump>& map_dumps() {
-  static const std::vector<MapDump> all = {
-      {maps::Flows::kName, dump_flows},         {maps::Endpoints::kName, dump_endpoints},
-      {maps::Fragments::kName, dump_fragments}, {maps::Metrics::kName, dump_metrics},
-      {maps::Counters::kName, dump_counters},   {maps::ObserverFilters::kName, dump_observer_filters},
-      {maps::Observers::kName, dump_observers}, {maps::Runtime::kName, dump_runtime}};
+  static const std::vector<MapDump> all = [] {
+    std::vector<MapDump> dumps = {
+        {maps::Flows::kName, dump_flows},         {maps::Endpoints::kName, dump_endpoints},
+        {maps::Fragments::kName, dump_fragments}, {maps::Metrics::kName, dump_metrics},
+        {maps::Counters::kName, dump_counters},   {maps::ObserverFilters::kName, dump_observer_filters},
+        {maps::Observers::kName, dump_observers}, {maps::Runtime::kName, dump_runtime}};
+    const std::vector<MapDump> rules = rule_map_dumps();
+    dumps.insert(dumps.end(), rules.begin(), rules.end());
+    return dumps;
+  }();
   return all;
 }
 

@@ -1,4 +1,5 @@
 # bpf_program(NAME): compiles NAME.bpf.c with clang for the BPF target and makes its skeleton header with bpftool.
+# Like the kernel, the programs read what they wrote as words of another size: -fno-strict-aliasing.
 # The result is the interface library sluice::bpf_NAME, which offers "NAME.skel.h" with the object embedded.
 find_program(SLUICE_BPF_CLANG NAMES clang-19 clang-18 clang-17 clang-16 clang-15 clang-14 clang REQUIRED)
 find_program(SLUICE_BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin REQUIRED)
@@ -9,7 +10,7 @@ function(bpf_program name)
   set(skeleton ${CMAKE_CURRENT_BINARY_DIR}/skeleton/${name}.skel.h)
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${SLUICE_BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Wno-unused-parameter
+    COMMAND ${SLUICE_BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu11 -fno-strict-aliasing -Wall -Wextra -Wno-unused-parameter
             $<$<BOOL:${SLUICE_WERROR}>:-Werror>
             -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/bpf
             -MD -MF ${object}.d -MT ${object} -c ${source} -o ${object}

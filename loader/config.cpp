@@ -125,7 +125,16 @@ Reader sizes_reader(MapSizes& sizes) {
   return [&sizes](const YAML::Node& node) {
     return read_mapping(node, {{"flows", into_count(sizes.flows)},
                                {"endpoints", into_count(sizes.endpoints)},
-                               {"fragments", into_count(sizes.fragments)}});
+                               {"fragments", into_count(sizes.fragments)},
+                               {"ipcache", into_count(sizes.ipcache)},
+                               {"policies", into_count(sizes.policies)},
+                               {"policyPorts", into_count(sizes.policy_ports)},
+                               {"peers", into_count(sizes.peers)},
+                               {"services", into_count(sizes.services)},
+                               {"backendSlots", into_count(sizes.backend_slots)},
+                               {"backends", into_count(sizes.backends)},
+                               {"sourceRanges", into_count(sizes.source_ranges)},
+                               {"affinity", into_count(sizes.affinity)}});
   };
 }
 

@@ -39,6 +39,15 @@ struct MapSizes {
   std::uint32_t flows = 262144;
   std::uint32_t endpoints = 8192;
   std::uint32_t fragments = 8192;
+  std::uint32_t ipcache = 131072;         ///< addresses and blocks of the cluster outside this node
+  std::uint32_t policies = 65536;         ///< rule sets of one direction
+  std::uint32_t policy_ports = 131072;    ///< a rule set's port prefixes
+  std::uint32_t peers = 524288;           ///< members of all sets of peers
+  std::uint32_t services = 65536;         ///< frontends: addresses and ports of Services
+  std::uint32_t backend_slots = 1048576;  ///< what frontends choose from: a slot for each backend, more with Maglev
+  std::uint32_t backends = 131072;        ///< ports of endpoints
+  std::uint32_t source_ranges = 16384;
+  std::uint32_t affinity = 65536;
   bool operator==(const MapSizes&) const = default;
 };
 

@@ -24,7 +24,15 @@
 	X(16, ICMP_UNRELATED, "ICMP error about a connection that is not known")                                      \
 	X(17, NEIGHBOUR, "ARP or neighbour discovery for another than the gateway")                                   \
 	X(18, REWRITE, "kernel refused to change the packet")                                                         \
-	X(19, INTERNAL, "a map that is always there could not be read")
+	X(19, INTERNAL, "a map that is always there could not be read")                                               \
+	X(20, NO_BACKEND, "service has no ready endpoint, or none at this port (the sender is told)")                 \
+	X(21, NO_LOCAL_BACKEND, "service with policy Local has no ready endpoint on this node")                       \
+	X(22, SOURCE_RANGE, "client is in none of the service's loadBalancerSourceRanges")                            \
+	X(23, TUPLE_IN_USE, "addresses and ports belong to a translated connection")                                  \
+	X(24, NO_PORT, "no source port is left to translate this connection to")                                      \
+	X(25, FLOW_TABLE, "translated connection could not be written down: the flow table refused it")               \
+	X(26, POLICY_EGRESS, "egress policy of the sender does not allow it")                                         \
+	X(27, POLICY_INGRESS, "ingress policy of the receiver does not allow it")
 
 SLUICE_LAYOUTS_BEGIN
 

@@ -16,8 +16,12 @@ struct endpoint {
 	__u16 flags;   /* ENDPOINT_* */
 	__u8 pod_mac[6];
 	__u8 pad[2];
+	__u32 identity; /* what it is to policies: maps/ipcache.h */
+	__u32 blocks;   /* class of the ipBlocks that contain the address: maps/ipcache.h */
+	__u32 egress;   /* policy ids (maps/policy.h) of what it sends and gets; 0: all is allowed */
+	__u32 ingress;
 };
-static_assert(sizeof(struct endpoint) == 16, "struct endpoint is map ABI");
+static_assert(sizeof(struct endpoint) == 32, "struct endpoint is map ABI");
 
 SLUICE_LAYOUTS_END
 

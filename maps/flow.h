@@ -6,6 +6,11 @@
  *
  * One entry instead of two costs one insert for a new connection, and no half can be evicted alone: an LRU that is full
  * forgets whole connections, never one direction of one.
+ *
+ * A translated connection has two tuples, that of the packets before and that of those behind the translation, and so two
+ * entries: one is met by what the client sends, the other by what the server answers. In each only the half of that
+ * direction is met by packets; the other one mirrors what the partner has seen, so that the state can be told from either.
+ * The partner is found by computing: its key is the tuple in `to`.
  */
 #ifndef SLUICE_MAPS_FLOW_H
 #define SLUICE_MAPS_FLOW_H
@@ -68,14 +73,32 @@ struct flow_half {
 };
 static_assert(sizeof(struct flow_half) == 64, "struct flow_half is map ABI");
 
+/* What the packets of a translated direction become, and the differences that this makes to checksums (RFC 1624), as
+ * bpf_csum_diff gives them: computed once for the flow. */
+struct flow_translation {
+	struct addr src, dst;
+	be16 sport, dport;
+	__u32 addr_diff; /* of the addresses: pseudo header and IPv4 header */
+	__u32 port_diff;
+	__u32 backend; /* index into backends that was chosen; the service knows if it still serves */
+};
+static_assert(sizeof(struct flow_translation) == 48, "struct flow_translation is map ABI");
+
+/* In flow_entry.flags. */
+#define FLOW_TRANSLATED 1 /* packets of the half that is met leave as `to` */
+
 /* flows: value. Written by the datapath only. */
 struct flow_entry {
 	struct flow_half half[2];
 	__u64 created_ns; /* CLOCK_MONOTONIC */
+	__u32 service;    /* struct service.id, where the client asked for a Service; 0: none */
 	__u8 initiator;   /* the half whose packet came first: 0 or 1 */
-	__u8 pad[7];
+	__u8 flags;       /* FLOW_* */
+	__u8 met;         /* translated: the half that packets of this key have: 0 or 1 */
+	__u8 pad;
+	struct flow_translation to; /* where FLOW_TRANSLATED */
 };
-static_assert(sizeof(struct flow_entry) == 144, "struct flow_entry is map ABI");
+static_assert(sizeof(struct flow_entry) == 192, "struct flow_entry is map ABI");
 
 /* How far a connection is. It follows from what both halves have seen, so no CPU has to write it. */
 enum flow_state {

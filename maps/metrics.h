@@ -11,16 +11,17 @@
 	X(0, FROM_POD, "from_pod", "what a pod sends") \
 	X(1, TO_POD, "to_pod", "what the host's stack sends to a pod")
 
-#define SLUICE_COUNTERS(X)                                                                                      \
-	X(0, FLOW_CREATED, "flow_created", "connections that got a flow entry")                                 \
-	X(1, FLOW_REDECIDED, "flow_redecided", "directions of a connection decided anew after a change")        \
-	X(2, FLOW_INSERT_RETRIED, "flow_insert_retried", "writes of a flow entry that had to be repeated")      \
-	X(3, FLOW_INSERT_FAILED, "flow_insert_failed", "flow entries not written; the packet went its way")     \
-	X(4, FRAGMENT_INSERT_FAILED, "fragment_insert_failed", "first fragments whose ports were not recorded") \
-	X(5, EVENT_LOST, "event_lost", "events for an observer whose buffer was full")                          \
-	X(6, ICMP_ERROR_SENT, "icmp_error_sent", "ICMP errors sent to a pod")                                   \
-	X(7, ICMP_ERROR_LIMITED, "icmp_error_limited", "ICMP errors not sent, to keep their rate bounded")      \
-	X(8, NEIGHBOUR_ANSWERED, "neighbour_answered", "ARP and neighbour solicitations for the gateway answered")
+#define SLUICE_COUNTERS(X)                                                                                         \
+	X(0, FLOW_CREATED, "flow_created", "connections that got a flow entry")                                    \
+	X(1, FLOW_REDECIDED, "flow_redecided", "directions of a connection decided anew after a change")           \
+	X(2, FLOW_INSERT_RETRIED, "flow_insert_retried", "writes of a flow entry that had to be repeated")         \
+	X(3, FLOW_INSERT_FAILED, "flow_insert_failed", "flow entries not written; the packet went its way")        \
+	X(4, FRAGMENT_INSERT_FAILED, "fragment_insert_failed", "first fragments whose ports were not recorded")    \
+	X(5, EVENT_LOST, "event_lost", "events for an observer whose buffer was full")                             \
+	X(6, ICMP_ERROR_SENT, "icmp_error_sent", "ICMP errors sent to a pod")                                      \
+	X(7, ICMP_ERROR_LIMITED, "icmp_error_limited", "ICMP errors not sent, to keep their rate bounded")         \
+	X(8, NEIGHBOUR_ANSWERED, "neighbour_answered", "ARP and neighbour solicitations for the gateway answered") \
+	X(9, POLICY_AUDITED, "policy_audited", "directions of a connection that policy in audit mode would have denied")
 
 SLUICE_LAYOUTS_BEGIN
 

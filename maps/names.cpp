@@ -29,10 +29,21 @@ constexpr std::array kHooks = {
 };
 
 constexpr std::array kEvents = {
-    Words{EVENT_NEW, "new", ""},
-    Words{EVENT_CLOSED, "closed", ""},
-    Words{EVENT_DROPPED, "dropped", ""},
-    Words{EVENT_PACKET, "packet", ""},
+    Words{EVENT_NEW, "new", ""},       Words{EVENT_CLOSED, "closed", ""},   Words{EVENT_DROPPED, "dropped", ""},
+    Words{EVENT_PACKET, "packet", ""}, Words{EVENT_AUDITED, "audited", ""},
+};
+
+constexpr std::array kBackendStates = {
+    Words{BACKEND_GONE, "gone", ""},
+    Words{BACKEND_SERVING, "serving", ""},
+    Words{BACKEND_ENDING, "ending", ""},
+};
+
+constexpr std::array kVerdicts = {
+    Words{POLICY_NONE, "none", ""},
+    Words{POLICY_ALLOW, "allow", ""},
+    Words{POLICY_DENY, "deny", ""},
+    Words{POLICY_PASS, "pass", ""},
 };
 
 constexpr std::array kProtocols = {
@@ -127,6 +138,9 @@ std::string flow_delivery_name(std::uint32_t delivery) {
       return "delivery_" + std::to_string(delivery);
   }
 }
+
+std::string backend_state_name(std::uint32_t state) { return name_in(kBackendStates, state, "state_"); }
+std::string policy_verdict_name(std::uint32_t verdict) { return name_in(kVerdicts, verdict, "verdict_"); }
 
 std::string event_type_name(std::uint32_t type) { return name_in(kEvents, type, "event_"); }
 

@@ -11,6 +11,8 @@
 #include "maps/flow.h"
 #include "maps/metrics.h"
 #include "maps/observer.h"
+#include "maps/policy.h"
+#include "maps/service.h"
 
 namespace sluice::maps {
 
@@ -38,7 +40,11 @@ const std::vector<CounterWords>& counter_words();
 std::string flow_state_name(enum flow_state state);
 /// "peer", "device", "stack", "undecided"
 std::string flow_delivery_name(std::uint32_t delivery);
-/// "new", "closed", "dropped", "packet"
+/// "serving", "ending", "gone"
+std::string backend_state_name(std::uint32_t state);
+/// "allow", "deny", "pass", "none"
+std::string policy_verdict_name(std::uint32_t verdict);
+/// "new", "closed", "dropped", "packet", "audited"
 std::string event_type_name(std::uint32_t type);
 std::optional<event_type> event_type_of(std::string_view name);
 

@@ -19,6 +19,7 @@ enum event_type {
 	EVENT_CLOSED = 1,  /* TCP was closed or reset; or a flow past its time-out was replaced */
 	EVENT_DROPPED = 2, /* a packet was dropped */
 	EVENT_PACKET = 3,  /* a packet went its way: for observers that ask for every packet */
+	EVENT_AUDITED = 4, /* policy would have denied it, and lets it pass in audit mode */
 };
 
 /* observer_filters: value. An event must pass all; a zero field lets everything pass. */
@@ -51,10 +52,15 @@ struct flow_event {
 	__u8 tcp_flags;
 	__u8 delivery; /* enum flow_delivery */
 	__u8 pad[2];
+	__u32 service; /* struct service.id that the client asked for; 0: none */
+	__u32 rule;    /* EVENT_DROPPED and EVENT_AUDITED by policy: struct tier_verdict.rule; 0: no rule allows it */
+	struct addr backend; /* whom the client was given, where it asked for a Service */
+	be16 backend_port;
+	__u8 pad2[6];
 	__u64 packets[2]; /* EVENT_CLOSED: by the initiator, by the other end */
 	__u64 bytes[2];
 };
-static_assert(sizeof(struct flow_event) == 96, "struct flow_event is ring buffer ABI");
+static_assert(sizeof(struct flow_event) == 128, "struct flow_event is ring buffer ABI");
 
 SLUICE_LAYOUTS_END
 

@@ -8,10 +8,13 @@
 #include "maps/endpoint.h"
 #include "maps/flow.h"
 #include "maps/fragment.h"
+#include "maps/ipcache.h"
 #include "maps/map.hpp"
 #include "maps/metrics.h"
 #include "maps/observer.h"
+#include "maps/policy.h"
 #include "maps/runtime.h"
+#include "maps/service.h"
 
 namespace sluice::maps {
 
@@ -28,6 +31,51 @@ struct Endpoints : Map<addr, endpoint> {
 struct Fragments : Map<fragment_key, fragment_ports> {
   using Map::Map;
   static constexpr const char* kName = "fragments";
+};
+
+struct Ipcache : Map<ipcache_key, ipcache_entry> {
+  using Map::Map;
+  static constexpr const char* kName = "ipcache";
+};
+
+struct Policies : Map<std::uint32_t, policy> {
+  using Map::Map;
+  static constexpr const char* kName = "policies";
+};
+
+struct PolicyPorts : Map<policy_port_key, policy_port> {
+  using Map::Map;
+  static constexpr const char* kName = "policy_ports";
+};
+
+struct Peers : Map<peer_key, peer_verdict> {
+  using Map::Map;
+  static constexpr const char* kName = "peers";
+};
+
+struct Services : Map<service_key, service> {
+  using Map::Map;
+  static constexpr const char* kName = "services";
+};
+
+struct BackendSlots : Map<std::uint32_t, std::uint32_t> {
+  using Map::Map;
+  static constexpr const char* kName = "backend_slots";
+};
+
+struct Backends : Map<std::uint32_t, backend> {
+  using Map::Map;
+  static constexpr const char* kName = "backends";
+};
+
+struct SourceRanges : Map<source_range_key, std::uint32_t> {
+  using Map::Map;
+  static constexpr const char* kName = "source_ranges";
+};
+
+struct Affinity : Map<affinity_key, affinity_entry> {
+  using Map::Map;
+  static constexpr const char* kName = "affinity";
 };
 
 struct Metrics : PerCpuArray<metric> {

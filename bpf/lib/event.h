@@ -61,7 +61,7 @@ static __always_inline bool addr_matches(const struct addr *address, const struc
 
 static __always_inline bool event_wanted(const struct observer_filter *filter, const struct flow_event *event)
 {
-	if (!(filter->events & (1U << (event->type & 3))) || event->time_ns > filter->lease_ns)
+	if (!(filter->events & (1U << (event->type & 7))) || event->time_ns > filter->lease_ns)
 		return false;
 	if (filter->proto && filter->proto != event->proto)
 		return false;
@@ -99,8 +99,17 @@ __noinline int event_send(struct flow_event *event)
 	return 0;
 }
 
-/* An event about the packet at hand. `half` may be missing: a drop before any flow was known. */
-__noinline int event_packet(struct __sk_buff *skb, const struct packet *pkt, const struct flow_half *half,
+static __always_inline void event_service(struct flow_event *event, const struct flow_entry *entry)
+{
+	event->service = entry->service;
+	if (!entry->service || (entry->initiator & 1) != (entry->met & 1))
+		return;
+	addr_copy(&event->backend, &entry->to.dst);
+	event->backend_port = entry->to.dport;
+}
+
+/* An event about the packet at hand. `entry` is that of its flow, or missing: a drop before any flow was known. */
+__noinline int event_packet(struct __sk_buff *skb, const struct packet *pkt, const struct flow_entry *entry,
 			    __u32 type_and_reason)
 {
 	struct flow_event *event = event_begin();
@@ -118,9 +127,11 @@ __noinline int event_packet(struct __sk_buff *skb, const struct packet *pkt, con
 	addr_copy(&event->dst, packet_dst(pkt));
 	event->sport = pkt->key.port[pkt->dir & 1];
 	event->dport = pkt->key.port[!(pkt->dir & 1)];
-	if (half) {
-		event->egress_ifindex = half->egress_ifindex;
-		event->delivery = half->delivery;
+	event->rule = pkt->rule;
+	if (entry) {
+		event->egress_ifindex = entry->half[pkt->dir & 1].egress_ifindex;
+		event->delivery = entry->half[pkt->dir & 1].delivery;
+		event_service(event, entry);
 	}
 	return event_send(event);
 }
@@ -128,6 +139,17 @@ __noinline int event_packet(struct __sk_buff *skb, const struct packet *pkt, con
 static __always_inline __u32 event_kind(enum event_type type, __u32 reason)
 {
 	return type << 8 | reason;
+}
+
+/* Seen at the entry of the answers: the client knows the connection by what those become. */
+static __always_inline void event_untranslated(struct flow_event *event, const struct flow_entry *entry)
+{
+	addr_copy(&event->backend, &event->dst);
+	event->backend_port = event->dport;
+	addr_copy(&event->src, &entry->to.dst);
+	addr_copy(&event->dst, &entry->to.src);
+	event->sport = entry->to.dport;
+	event->dport = entry->to.sport;
 }
 
 /* The end of a connection, with what both ends have sent. */
@@ -149,6 +171,7 @@ __noinline int event_closed(const struct packet *pkt, const struct flow_entry *e
 	event->egress_ifindex = one->egress_ifindex;
 	event->tcp_flags = one->tcp_flags | other->tcp_flags;
 	event->delivery = one->delivery;
+	event_service(event, entry);
 	event->packets[0] = one->packets;
 	event->packets[1] = other->packets;
 	event->bytes[0] = one->bytes;
@@ -157,6 +180,8 @@ __noinline int event_closed(const struct packet *pkt, const struct flow_entry *e
 	addr_copy(&event->dst, &pkt->key.addr[!first]);
 	event->sport = pkt->key.port[first];
 	event->dport = pkt->key.port[!first];
+	if ((entry->flags & FLOW_TRANSLATED) && (entry->met & 1) != first)
+		event_untranslated(event, entry);
 	return event_send(event);
 }
 

@@ -1,5 +1,5 @@
 /* Flows: what was decided for a connection, found again by one lookup (maps/flow.h). Reads and writes `flows`; the slow
- * path builds a new entry in `flow_scratch`.
+ * path builds new entries in `decision_scratch`.
  *
  * TCP states and time-outs follow RFC 9293, RFC 5382 (REQ-5), RFC 4787 (REQ-5) and RFC 5508 (REQ-1). Time-outs are judged
  * when an entry is looked up, so that nobody has to collect garbage: an LRU forgets what is unused when it needs room. */
@@ -10,8 +10,10 @@
 #include "lib/config.h"
 #include "lib/event.h"
 #include "lib/metrics.h"
+#include "lib/nat.h"
 #include "lib/packet.h"
 #include "lib/runtime.h"
+#include "maps/endpoint.h"
 #include "maps/flow.h"
 
 #define FLOW_REFRESH_NS      CLOCK_NS_PER_S
@@ -25,28 +27,44 @@ struct {
 	__type(value, struct flow_entry);
 } flows SEC(".maps");
 
-/* The entry that the slow path is building: too large for the stack beside struct packet. Programs run with bottom
- * halves off and no program of this hook runs inside another, so each CPU needs one. */
+/* One end of a connection, and what the slow path is deciding: too large for the stack beside struct packet. Programs run with bottom halves off and no
+ * program of this hook runs inside another, so each CPU needs one. */
+struct end {
+	struct addr addr;
+	struct endpoint pod; /* ifindex 0: it is no pod of this node */
+};
+
+struct decision {
+	struct end source, target; /* of the packet; the target is who is behind the translation */
+	struct flow_entry entry;   /* of the packet's own key */
+	struct flow_half answer;   /* of what comes back, where that meets the partner */
+	struct flow_entry partner; /* of the key behind the translation, where the entry is translated */
+	struct flow_key partner_key;
+	bool continues; /* the packet goes on with the connection whose entry is known */
+	bool forgotten; /* and leaves nothing behind */
+	__u8 pad[6];
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct flow_entry);
-} flow_scratch SEC(".maps");
+	__type(value, struct decision);
+} decision_scratch SEC(".maps");
 
-static __always_inline struct flow_entry *flow_scratch_entry(void)
+static __always_inline struct decision *decision_here(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&flow_scratch, &zero);
+	return bpf_map_lookup_elem(&decision_scratch, &zero);
 }
 
-/* The half that the slow path has decided for this packet. */
-static __always_inline const struct flow_half *flow_fresh_half(const struct packet *pkt)
+/* The entry that the slow path has decided for this packet. */
+static __always_inline const struct flow_entry *flow_decided(void)
 {
-	const struct flow_entry *fresh = flow_scratch_entry();
+	const struct decision *decision = decision_here();
 
-	return fresh ? &fresh->half[pkt->dir & 1] : NULL;
+	return decision ? &decision->entry : NULL;
 }
 
 /* The frame carries the MAC addresses that this direction must have. */
@@ -103,6 +121,62 @@ static __always_inline void flow_tcp_flags(const struct packet *pkt, struct flow
 		event_closed(pkt, entry);
 }
 
+/* The key of the other entry of a translated connection, and the half that packets of this entry's direction would have. */
+static __always_inline __u8 partner_key(struct flow_key *key, const struct flow_translation *to, __u8 proto)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->proto = proto;
+	return flow_key_set(key, &to->src, &to->dst, to->sport, to->dport);
+}
+
+/* The partner of a translated connection's entry is told what this direction has sent, so that each knows the state of
+ * the whole and an LRU takes neither for unused. One that was taken all the same is written again; where its packets go
+ * is decided when the first one comes. */
+__noinline int flow_partner_refresh(const struct packet *pkt, const struct flow_entry *entry)
+{
+	const struct flow_half *half;
+	struct flow_entry *partner;
+	struct flow_half *mirror;
+	struct decision *decision;
+	struct flow_key key;
+	__u8 dir;
+
+	if (!pkt || !entry)
+		return 0;
+	half = &entry->half[entry->met & 1];
+	dir = partner_key(&key, &entry->to, pkt->key.proto);
+	partner = bpf_map_lookup_elem(&flows, &key);
+	if (partner) {
+		if (!(partner->flags & FLOW_TRANSLATED) || (partner->met & 1) == dir)
+			return 0;
+		mirror = &partner->half[dir & 1];
+		mirror->last_seen_ns = half->last_seen_ns;
+		mirror->packets = half->packets;
+		mirror->bytes = half->bytes;
+		mirror->tcp_flags = half->tcp_flags;
+		mirror->egress_ifindex = half->egress_ifindex;
+		mirror->epoch = half->epoch;
+		return 0;
+	}
+	decision = decision_here();
+	if (!decision)
+		return 0;
+	decision->partner = *entry;
+	decision->partner.half[dir & 1] = *half;
+	decision->partner.half[dir & 1].origin = 0;
+	decision->partner.half[!dir] = entry->half[!(entry->met & 1)];
+	decision->partner.half[!dir].epoch = 0;
+	decision->partner.met = !dir;
+	decision->partner.initiator = (entry->initiator == entry->met) ? dir : !dir;
+	decision->partner.to.sport = pkt->key.port[!(entry->met & 1)];
+	decision->partner.to.dport = pkt->key.port[entry->met & 1];
+	addr_copy(&decision->partner.to.src, &pkt->key.addr[!(entry->met & 1)]);
+	addr_copy(&decision->partner.to.dst, &pkt->key.addr[entry->met & 1]);
+	translation_diff(&decision->partner.to, &key, proto_is_icmp(pkt->is_v4, pkt->key.proto));
+	bpf_map_update_elem(&flows, &key, &decision->partner, BPF_NOEXIST);
+	return 0;
+}
+
 /* Nothing was seen of this direction for a second, or the packet has TCP flags that matter: a look at the connection as a
  * whole. False: it is over, and the packet opens a new one.
  *
@@ -118,6 +192,8 @@ __noinline int flow_advance(const struct packet *pkt, struct flow_entry *entry)
 		half->last_seen_ns = bpf_ktime_get_coarse_ns();
 	if (pkt->tcp_flags & ~half->tcp_flags)
 		flow_tcp_flags(pkt, entry);
+	if (entry->flags & FLOW_TRANSLATED)
+		flow_partner_refresh(pkt, entry);
 	return true;
 }
 
@@ -130,13 +206,13 @@ static __always_inline void flow_count(const struct packet *pkt, struct flow_hal
 	half->bytes += pkt->ip_len;
 }
 
-/* What was decided for this packet's direction, or NULL: it has to be decided now. `*known` is the connection's entry
- * where there is one; its halves may be stale.
+/* The entry of the packet's connection, where its direction is decided, or NULL: it has to be decided now. `*known` is the
+ * connection's entry where there is one; its halves may be stale.
  *
  * The origin says where packets of this direction come from, and the MAC addresses whose they are, so that no other pod
  * can ride on the entry. Both are looked at before the packet leaves a trace in it. */
-static __always_inline struct flow_half *flow_lookup(const struct __sk_buff *skb, const struct packet *pkt,
-						     struct flow_entry **known)
+static __always_inline const struct flow_entry *flow_lookup(const struct __sk_buff *skb, const struct packet *pkt,
+							    struct flow_entry **known)
 {
 	struct flow_entry *entry = bpf_map_lookup_elem(&flows, &pkt->key);
 	struct flow_half *half;
@@ -157,22 +233,20 @@ static __always_inline struct flow_half *flow_lookup(const struct __sk_buff *skb
 		return NULL;
 	}
 	flow_count(pkt, half);
-	return half;
+	return entry;
 }
 
-/* Writes the entry that was built for a connection without one. It never costs the packet its way: the decision is made
- * and stands in the scratch entry; without an entry the next packet is decided again. Before 6.15 an update may find its
- * bucket locked by another CPU (EBUSY), and an LRU may have nothing to give up at the moment (ENOMEM). */
-static __always_inline void flow_insert(const struct flow_key *key, const struct flow_entry *entry)
+/* Writes an entry that was built. Before 6.15 an update may find its bucket locked by another CPU (EBUSY), and an LRU may
+ * have nothing to give up at the moment (ENOMEM). False: the table refused it. */
+static __always_inline bool flow_insert(const struct flow_key *key, const struct flow_entry *entry)
 {
 	for (int i = 0; i < FLOW_INSERT_ATTEMPTS; i++) {
-		if (!bpf_map_update_elem(&flows, key, entry, BPF_ANY)) {
-			counter_add(COUNTER_FLOW_CREATED);
-			return;
-		}
+		if (!bpf_map_update_elem(&flows, key, entry, BPF_ANY))
+			return true;
 		counter_add(COUNTER_FLOW_INSERT_RETRIED);
 	}
 	counter_add(COUNTER_FLOW_INSERT_FAILED);
+	return false;
 }
 
 static __always_inline void flow_half_redecide(struct flow_half *half, const struct flow_half *fresh)
@@ -187,31 +261,55 @@ static __always_inline void flow_half_redecide(struct flow_half *half, const str
 	__sync_lock_test_and_set(&half->epoch, fresh->epoch);
 }
 
-/* Writes down the decision in `fresh`, in whose halves only what is decided has been set. A connection that has an entry
- * keeps it with its counters and its state. */
-static __always_inline void flow_write(struct __sk_buff *skb, const struct packet *pkt, struct flow_entry *known,
-				       struct flow_entry *fresh)
+/* A connection that has an entry keeps it with its counters and its state. Of a translated one only this packet's half is
+ * decided: the other way is the partner's. */
+static __always_inline void flow_redecide(const struct packet *pkt, struct flow_entry *known,
+					  const struct flow_entry *fresh)
 {
-	struct flow_half *half = &fresh->half[pkt->dir & 1];
-	struct flow_key key = pkt->key;
+	const bool both = !(known->flags & FLOW_TRANSLATED);
 
-	if (known) {
+	if (both || !(pkt->dir & 1))
 		flow_half_redecide(&known->half[0], &fresh->half[0]);
+	if (both || (pkt->dir & 1))
 		flow_half_redecide(&known->half[1], &fresh->half[1]);
-		flow_advance(pkt, known);
-		flow_count(pkt, &known->half[pkt->dir & 1]);
-		counter_add(COUNTER_FLOW_REDECIDED);
-		return;
+	flow_advance(pkt, known);
+	flow_count(pkt, &known->half[pkt->dir & 1]);
+	counter_add(COUNTER_FLOW_REDECIDED);
+}
+
+/* Writes down the decision, in whose halves only what is decided has been set. A connection that is not translated goes its
+ * way without an entry, too: its next packet is decided again. One that is could not be answered. */
+__noinline int flow_write(struct __sk_buff *skb, const struct packet *pkt, struct flow_entry *known)
+{
+	struct decision *decision = decision_here();
+	struct flow_entry *fresh;
+	struct flow_half *half;
+	struct flow_key key;
+
+	if (!pkt || !decision)
+		return -DROP_INTERNAL;
+	if (decision->forgotten)
+		return 0;
+	fresh = &decision->entry;
+	if (known && decision->continues) {
+		flow_redecide(pkt, known, fresh);
+		return 0;
 	}
+	half = &fresh->half[pkt->dir & 1];
+	key = pkt->key;
 	half->packets = 1;
 	half->bytes = pkt->ip_len;
 	half->tcp_flags = pkt->tcp_flags;
 	half->last_seen_ns = bpf_ktime_get_coarse_ns();
 	fresh->created_ns = half->last_seen_ns;
 	fresh->initiator = pkt->dir & 1;
-	flow_insert(&key, fresh);
+	if (flow_insert(&key, fresh))
+		counter_add(COUNTER_FLOW_CREATED);
+	else if (fresh->flags & FLOW_TRANSLATED)
+		return -DROP_FLOW_TABLE;
 	if (runtime.observers)
-		event_packet(skb, pkt, half, event_kind(EVENT_NEW, DROP_NONE));
+		event_packet(skb, pkt, fresh, event_kind(EVENT_NEW, DROP_NONE));
+	return 0;
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* The ICMP errors that a router owes to the sender of a packet that it cannot forward: time exceeded (RFC 792; RFC 4443,
- * 3.3), fragmentation needed (RFC 1191, 4) and packet too big (RFC 4443, 3.2). The packet itself is turned into the error
+ * 3.3), fragmentation needed (RFC 1191, 4), packet too big (RFC 4443, 3.2), and that nobody takes it or may. The packet itself is turned into the error
  * and sent back where it came from. Reads and writes `icmp_scratch`. */
 #ifndef SLUICE_BPF_ICMP_H
 #define SLUICE_BPF_ICMP_H
@@ -12,6 +12,10 @@
 #include "lib/parse.h"
 
 #define ICMPV4_CODE_FRAGMENTATION_NEEDED 4
+#define ICMPV4_CODE_PORT                 3
+#define ICMPV4_CODE_PROHIBITED           13
+#define ICMPV6_CODE_PROHIBITED           1
+#define ICMPV6_CODE_PORT                 4
 #define ICMPV4_QUOTE_MAX                 (576 - sizeof(struct iphdr) - ICMP_HLEN)    /* RFC 1812, 4.3.2.3 */
 #define ICMPV6_QUOTE_MAX                 (1280 - sizeof(struct ipv6hdr) - ICMP_HLEN) /* RFC 4443, 2.4 c */
 #define ICMP_TTL                         64
@@ -161,6 +165,14 @@ static __always_inline int icmp_write_v6(struct __sk_buff *skb, const struct pac
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &head.ip, sizeof(head.ip) + sizeof(head.icmp), 0) ? -DROP_REWRITE : 0;
 }
 
+/* Nobody is at this port (RFC 792; RFC 4443, 3.1), or policy forbids it (RFC 1812, 5.2.7.1; RFC 4443, 3.1). */
+static __always_inline __u8 icmp_unreachable_code(bool is_v4, __u32 reason)
+{
+	if (reason == DROP_NO_BACKEND)
+		return is_v4 ? ICMPV4_CODE_PORT : ICMPV6_CODE_PORT;
+	return is_v4 ? ICMPV4_CODE_PROHIBITED : ICMPV6_CODE_PROHIBITED;
+}
+
 /* Turns the packet into the error about itself; 0 where it is ready to go back to the pod. No error answers an error, a
  * later fragment or what was not meant for one receiver (RFC 1122, 3.2.2; RFC 4443, 2.4 e). */
 __noinline int icmp_error(struct __sk_buff *skb, struct packet *pkt, __u32 reason)
@@ -183,6 +195,9 @@ __noinline int icmp_error(struct __sk_buff *skb, struct packet *pkt, __u32 reaso
 	}
 	if (reason == DROP_TTL_EXPIRED) {
 		icmp.type = pkt->is_v4 ? ICMPV4_TIME_EXCEEDED : ICMPV6_TIME_EXCEEDED;
+	} else if (reason != DROP_TOO_BIG) {
+		icmp.type = pkt->is_v4 ? ICMPV4_UNREACHABLE : ICMPV6_UNREACHABLE;
+		icmp.code = icmp_unreachable_code(pkt->is_v4, reason);
 	} else {
 		icmp.type = pkt->is_v4 ? ICMPV4_UNREACHABLE : ICMPV6_TOO_BIG;
 		icmp.code = pkt->is_v4 ? ICMPV4_CODE_FRAGMENTATION_NEEDED : 0;

@@ -11,6 +11,7 @@
 struct packet {
 	struct flow_key key; /* of the packet's flow; of an ICMP error: that of the flow which it is about */
 	__u32 origin;        /* ifindex where it was seen, with FLOW_ORIGIN_HOST: see struct flow_half */
+	__u32 rule;          /* set with a drop by policy: struct tier_verdict.rule */
 	__u32 ip_len;        /* from the IP header on, in bytes */
 	__u16 l4_off; /* of the header behind the IP header and its options or extension headers, from the frame's start */
 	__u16 too_big_mtu; /* set with DROP_TOO_BIG: what the sender is told */
@@ -21,6 +22,7 @@ struct packet {
 	__u8 icmp_type;                   /* ICMP and ICMPv6 */
 	__u8 tcp_flags;                   /* TCP_FLAG_*_BIT */
 	bool is_icmp_error;               /* `key` is that of the packet it quotes; `outer` are its own addresses */
+	bool reject;                      /* set with a drop by policy: the sender is to be told */
 	bool is_later_fragment;           /* has no ports of its own */
 	struct addr outer_src, outer_dst; /* only where is_icmp_error */
 };

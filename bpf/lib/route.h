@@ -1,12 +1,14 @@
 /* The slow path's decision: who may send what where, and which way it goes. Both directions of a connection are decided
- * at its first packet, into the entry that flow_write then keeps. Reads `endpoints`; writes `flow_scratch`. */
+ * at its first packet, into the entries that flow_write and claim then keep. Reads `endpoints`; writes `decision_scratch`. */
 #ifndef SLUICE_BPF_ROUTE_H
 #define SLUICE_BPF_ROUTE_H
 
+#include "lib/balance.h"
 #include "lib/common.h"
 #include "lib/config.h"
 #include "lib/endpoint.h"
 #include "lib/flow.h"
+#include "lib/judge.h"
 #include "lib/neighbour.h"
 #include "lib/packet.h"
 
@@ -43,32 +45,113 @@ static __always_inline void halves_with_stack(struct flow_half *sent, struct flo
 	received->delivery = FLOW_TO_STACK;
 }
 
-static __always_inline struct flow_entry *decision_begin(void)
+static __always_inline struct decision *decision_begin(void)
 {
 	/* Read before what is decided by it: a change meanwhile leaves the decision stale, not wrong. */
 	__u32 epoch = runtime.epoch;
-	struct flow_entry *fresh = flow_scratch_entry();
+	struct decision *decision = decision_here();
 
-	if (!fresh)
+	if (!decision)
 		return NULL;
-	__builtin_memset(fresh, 0, sizeof(*fresh));
-	fresh->half[0].epoch = epoch;
-	fresh->half[1].epoch = epoch;
-	return fresh;
+	__builtin_memset(decision, 0, sizeof(*decision));
+	decision->entry.half[0].epoch = epoch;
+	decision->entry.half[1].epoch = epoch;
+	return decision;
 }
 
-/* A packet that a pod sends, of a connection that is not decided. */
+static __always_inline void translation_keep(struct flow_entry *fresh, const struct flow_entry *known)
+{
+	fresh->to = known->to;
+	fresh->flags = known->flags;
+	fresh->met = known->met;
+	fresh->initiator = known->initiator;
+	fresh->service = known->service;
+}
+
+/* A connection that is translated keeps its translation as long as it lives; datagrams leave a backend that does not
+ * serve any more. Else a new connection to a Service gets its backend here. */
+static __always_inline int translation_decide(const struct packet *pkt, struct flow_entry **known,
+					      struct decision *decision, __u32 from)
+{
+	struct flow_entry *entry = *known;
+	const __u8 dir = pkt->dir & 1;
+
+	if (entry && (entry->flags & FLOW_TRANSLATED)) {
+		if ((entry->met & 1) != dir)
+			return -DROP_TUPLE_IN_USE;
+		if (pkt->key.proto != IPPROTO_UDP || entry->initiator != dir || !entry->service ||
+		    backend_serves(entry->to.backend, entry->service, &entry->to.dst, entry->to.dport)) {
+			translation_keep(&decision->entry, entry);
+			return 0;
+		}
+		*known = entry = NULL;
+	}
+	if (entry || pkt->is_icmp_error)
+		return 0;
+	return balance(pkt, decision, from);
+}
+
+static __always_inline void end_find(struct end *end)
+{
+	const struct endpoint *pod;
+	struct addr addr;
+
+	addr_copy(&addr, &end->addr);
+	pod = endpoint_lookup(&addr);
+	if (pod)
+		end->pod = *pod;
+}
+
+/* Who is behind the destination, behind the translation where there is one. */
+static __always_inline void target_find(const struct packet *pkt, struct decision *decision)
+{
+	addr_copy(&decision->target.addr,
+		  decision->entry.flags & FLOW_TRANSLATED ? &decision->entry.to.dst : packet_dst(pkt));
+	end_find(&decision->target);
+}
+
+/* Asks policy about the connection that this packet belongs to. */
+static __always_inline int connection_judge(struct __sk_buff *skb, struct packet *pkt, const struct flow_entry *known,
+					    const struct decision *decision)
+{
+	const __u8 dir = pkt->dir & 1;
+	be16 port;
+
+	if (!decision->source.pod.egress && !decision->source.pod.ingress && !decision->target.pod.egress &&
+	    !decision->target.pod.ingress)
+		return 0;
+	if (known && (known->initiator & 1) != dir)
+		return judge(skb, pkt, decision, pkt->key.port[dir], false);
+	port = decision->entry.flags & FLOW_TRANSLATED ? decision->entry.to.dport : pkt->key.port[!dir];
+	return judge(skb, pkt, decision, port, true);
+}
+
+/* Both halves of a connection between the pod that sent the packet and its target, which is reached directly where it is a
+ * pod of this node. */
+static __always_inline void halves_from_pod(struct flow_half *sent, struct flow_half *received,
+					    const struct decision *decision, bool direct)
+{
+	const struct endpoint *source = &decision->source.pod, *target = &decision->target.pod;
+	__u8 host_mac[6];
+
+	host_mac_copy(host_mac);
+	if (direct) {
+		half_between(sent, source, target, host_mac);
+		half_between(received, target, source, host_mac);
+	} else {
+		halves_with_stack(sent, received, source, host_mac);
+	}
+}
+
+/* A packet that a pod sends, of a connection that is not decided: whom it is for, and whether it may go there. */
 __noinline int decide_from_pod(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
 {
-	const struct endpoint *source, *target;
-	struct flow_entry *fresh;
+	struct decision *decision;
 	struct addr src, dst;
-	__u8 host_mac[6], dir;
 	int err;
 
 	if (!pkt)
 		return -DROP_INTERNAL;
-	dir = pkt->dir & 1;
 	addr_copy(&src, packet_src(pkt));
 	addr_copy(&dst, packet_dst(pkt));
 	if (is_neighbour_solicitation(pkt))
@@ -77,61 +160,84 @@ __noinline int decide_from_pod(struct __sk_buff *skb, struct packet *pkt, struct
 		return -DROP_NOT_UNICAST;
 	if (addr_is_link_local(&dst) || addr_is_link_local(&src))
 		return -DROP_LINK_LOCAL;
-	fresh = decision_begin();
-	if (!fresh)
+	decision = decision_begin();
+	if (!decision)
 		return -DROP_INTERNAL;
-	source = endpoint_lookup(&src);
-	err = source_check(skb, source);
+	addr_copy(&decision->source.addr, &src);
+	end_find(&decision->source);
+	err = source_check(skb, &decision->source.pod);
 	if (err)
 		return err;
 	if (known && !flow_continues(pkt, known))
 		known = NULL;
 	if (pkt->is_icmp_error && !known)
 		return -DROP_ICMP_UNRELATED;
+	err = translation_decide(pkt, &known, decision, 0);
+	if (err)
+		return err;
+	target_find(pkt, decision);
+	if (!decision->target.pod.ifindex && !(decision->entry.flags & FLOW_TRANSLATED) && service_owns(&dst))
+		return -DROP_NO_BACKEND;
+	decision->continues = known;
+	return connection_judge(skb, pkt, known, decision);
+}
 
-	host_mac_copy(host_mac);
-	target = endpoint_lookup(&dst);
+/* Where the packet goes, and where its answers go. `known` is the entry that was looked up. */
+__noinline int way_from_pod(struct packet *pkt, const struct flow_entry *known)
+{
+	struct decision *decision = decision_here();
+	bool direct;
+	__u8 dir;
+
+	if (!pkt || !decision)
+		return -DROP_INTERNAL;
+	if (!decision->continues)
+		known = NULL;
+	dir = pkt->dir & 1;
+	direct = decision->target.pod.ifindex;
 	/* An answer goes the way that the question came: the stack may have translated addresses (a host port, say). */
 	if (known && (known->initiator & 1) != dir && (known->half[!dir].origin & FLOW_ORIGIN_HOST))
-		target = NULL;
-	if (target) {
-		half_between(&fresh->half[dir], source, target, host_mac);
-		half_between(&fresh->half[!dir], target, source, host_mac);
-	} else {
-		halves_with_stack(&fresh->half[dir], &fresh->half[!dir], source, host_mac);
-	}
-	flow_write(skb, pkt, known, fresh);
+		direct = false;
+	halves_from_pod(&decision->entry.half[dir],
+			decision->entry.flags & FLOW_TRANSLATED ? &decision->answer : &decision->entry.half[!dir],
+			decision, direct);
+	decision->answer.epoch = decision->entry.half[dir].epoch;
 	return 0;
 }
 
 /* A packet that the host's stack sends to a pod, of a connection that is not decided. */
 __noinline int decide_to_pod(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
 {
-	const struct endpoint *target;
-	struct flow_entry *fresh;
+	struct decision *decision;
 	__u8 host_mac[6], dir;
-	struct addr dst;
+	int err;
 
 	if (!pkt)
 		return -DROP_INTERNAL;
 	dir = pkt->dir & 1;
-	addr_copy(&dst, packet_dst(pkt));
-	if (!addr_is_unicast(&dst))
+	if (!addr_is_unicast(packet_dst(pkt)))
 		return -DROP_NOT_UNICAST;
-	fresh = decision_begin();
-	if (!fresh)
+	decision = decision_begin();
+	if (!decision)
 		return -DROP_INTERNAL;
-	target = endpoint_lookup(&dst);
-	if (!target || target->ifindex != skb->ifindex)
-		return -DROP_NOT_THIS_POD;
 	if (known && !flow_continues(pkt, known))
 		known = NULL;
+	if (known && (known->flags & FLOW_TRANSLATED) && (known->met & 1) == dir)
+		translation_keep(&decision->entry, known);
+	target_find(pkt, decision);
+	if (decision->target.pod.ifindex != skb->ifindex)
+		return -DROP_NOT_THIS_POD;
+	addr_copy(&decision->source.addr, packet_src(pkt));
+	end_find(&decision->source);
+	err = connection_judge(skb, pkt, known, decision);
+	if (err)
+		return err;
 
 	host_mac_copy(host_mac);
-	halves_with_stack(&fresh->half[!dir], &fresh->half[dir], target, host_mac);
+	halves_with_stack(&decision->entry.half[!dir], &decision->entry.half[dir], &decision->target.pod, host_mac);
 	/* An error from somewhere on the way may outlive what is known of its connection; the pod's own stack judges it. */
-	if (!pkt->is_icmp_error || known)
-		flow_write(skb, pkt, known, fresh);
+	decision->forgotten = pkt->is_icmp_error && !known;
+	decision->continues = known;
 	return 0;
 }
 

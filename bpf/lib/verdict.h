@@ -9,7 +9,9 @@
 #include "lib/flow.h"
 #include "lib/icmp.h"
 #include "lib/metrics.h"
+#include "lib/nat.h"
 #include "lib/packet.h"
+#include "lib/reject.h"
 #include "lib/runtime.h"
 
 /* Into the pod behind this interface, as if it came from its gateway. A question may have been a broadcast. */
@@ -34,9 +36,16 @@ __noinline int drop(struct __sk_buff *skb, struct packet *pkt, int err)
 	metric_count(reason, pkt->hook, skb->len);
 	if (runtime.observers)
 		event_packet(skb, pkt, NULL, event_kind(EVENT_DROPPED, reason));
-	if ((reason == DROP_TTL_EXPIRED || reason == DROP_TOO_BIG) && !icmp_error(skb, pkt, reason))
-		return reply(skb);
-	return TC_ACT_SHOT;
+	/* Only a pod is answered: what comes out of the stack is the stack's to answer. */
+	if (pkt->hook != HOOK_FROM_POD && reason != DROP_TOO_BIG && reason != DROP_TTL_EXPIRED)
+		return TC_ACT_SHOT;
+	if (reason != DROP_TTL_EXPIRED && reason != DROP_TOO_BIG && reason != DROP_NO_BACKEND && !pkt->reject)
+		return TC_ACT_SHOT;
+	if (pkt->l4_proto == IPPROTO_TCP && (reason == DROP_NO_BACKEND || pkt->reject))
+		err = tcp_reset(skb, pkt);
+	else
+		err = icmp_error(skb, pkt, reason);
+	return err ? TC_ACT_SHOT : reply(skb);
 }
 
 /* How a packet that is longer than the MTU goes on: 0 as it is (its segments will fit), 1 through the stack, which
@@ -98,8 +107,9 @@ static __always_inline int headers_rewrite(struct __sk_buff *skb, const struct p
 	return 0;
 }
 
-static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt, const struct flow_half *half)
+static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt, const struct flow_entry *entry)
 {
+	const struct flow_half *half = &entry->half[pkt->dir & 1];
 	bool to_stack = half->delivery == FLOW_TO_STACK;
 	int err = 0;
 
@@ -112,9 +122,15 @@ static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt,
 		if (err < 0 || (err = headers_rewrite(skb, pkt, half)))
 			return drop(skb, pkt, err);
 	}
+	/* Last, so that an ICMP error about the packet quotes it as its sender knows it. */
+	if (unlikely(entry->flags & FLOW_TRANSLATED) && (entry->met & 1) == (pkt->dir & 1)) {
+		err = translate(skb, pkt, &entry->to);
+		if (err)
+			return drop(skb, pkt, err);
+	}
 	metric_count(DROP_NONE, pkt->hook, skb->len);
 	if (unlikely(runtime.packet_observers))
-		event_packet(skb, pkt, half, event_kind(EVENT_PACKET, DROP_NONE));
+		event_packet(skb, pkt, entry, event_kind(EVENT_PACKET, DROP_NONE));
 	if (to_stack)
 		return pass();
 	return half->delivery == FLOW_TO_PEER ? bpf_redirect_peer(half->egress_ifindex, 0) :

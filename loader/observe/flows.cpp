@@ -65,8 +65,10 @@ bool FlowFilter::passes(const Flow& flow) const {
   if (proto && *proto != flow.proto) return false;
   if (port && *port != flow.source.port && *port != flow.destination.port) return false;
   const Address &source = flow.source.address, &destination = flow.destination.address;
-  if (address && !address->contains(source) && !address->contains(destination)) return false;
-  return pod.empty() || one_of(pod, source) || one_of(pod, destination);
+  const Address& behind = flow.backend ? flow.backend->address : destination;
+  if (address && !address->contains(source) && !address->contains(destination) && !address->contains(behind))
+    return false;
+  return pod.empty() || one_of(pod, source) || one_of(pod, destination) || one_of(pod, behind);
 }
 
 Flow to_flow(const maps::flow_key& key, const maps::flow_entry& entry, std::uint64_t now_ns, std::uint32_t epoch,
@@ -81,6 +83,7 @@ Flow to_flow(const maps::flow_key& key, const maps::flow_entry& entry, std::uint
             .received = to_direction(received, epoch),
             .age = since(entry.created_ns, now_ns),
             .idle = since(std::max(sent.last_seen_ns, received.last_seen_ns), now_ns)};
+  if ((entry.flags & FLOW_TRANSLATED) != 0) flow.backend = {Address(entry.to.dst), entry.to.dport.to_host()};
   flow.expired = flow.idle > timeout_of(maps::flow_timeout(key.proto, flow.state), timeouts);
   return flow;
 }
@@ -92,6 +95,8 @@ Result<std::vector<Flow>> flows(const Root& root, const FlowFilter& filter, cons
   const std::uint64_t now = monotonic_ns();
   std::vector<Flow> found;
   TRY(map.each([&](const maps::flow_key& key, const maps::flow_entry& entry) {
+    // The other entry of a translated connection tells the same.
+    if ((entry.flags & FLOW_TRANSLATED) != 0 && entry.met != entry.initiator) return;
     Flow flow = to_flow(key, entry, now, epoch, timeouts);
     if (filter.passes(flow)) found.push_back(flow);
   }));

@@ -36,8 +36,9 @@ struct Flow {
   bool expired = false;  ///< past its time-out: the next packet opens a new one
   FlowEnd source;        ///< whose packet came first
   FlowEnd destination;
-  FlowDirection sent;      ///< by the source
-  FlowDirection received;  ///< by the source
+  std::optional<FlowEnd> backend;  ///< whom the source was given, where the destination is a Service's
+  FlowDirection sent;              ///< by the source
+  FlowDirection received;          ///< by the source
   std::chrono::nanoseconds age{0};
   std::chrono::nanoseconds idle{0};  ///< to within a second: the datapath writes no oftener
 };

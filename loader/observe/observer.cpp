@@ -182,7 +182,8 @@ Result<std::vector<ObserverStatus>> observers(const Root& root) {
     const maps::observer_filter& filter = (*shared.filters)[slot];
     ObserverStatus status{
         .slot = slot, .holder = holder, .types = {}, .lost = __atomic_load_n(&filter.lost, __ATOMIC_RELAXED)};
-    for (const auto type : {maps::EVENT_NEW, maps::EVENT_CLOSED, maps::EVENT_DROPPED, maps::EVENT_PACKET})
+    for (const auto type :
+         {maps::EVENT_NEW, maps::EVENT_CLOSED, maps::EVENT_DROPPED, maps::EVENT_PACKET, maps::EVENT_AUDITED})
       if (in_use && (filter.events & 1U << type) != 0) status.types.push_back(type);
     found.push_back(std::move(status));
   }

@@ -57,7 +57,7 @@ TEST_CASE("every map that is pinned can be dumped") {
   const Bpfctl bpfctl;
   bpfctl.send_udp(false, 5300);
   const auto maps = bpfctl.json({"map", "list"});
-  CHECK(maps.size() == 8);
+  CHECK(maps.size() == 17);
   for (const auto& map : maps) {
     const auto name = map.at("name").get<std::string>();
     CAPTURE(name);
@@ -111,7 +111,7 @@ TEST_CASE("completion knows verbs, options and values, and the script is bash") 
   } rows[] = {{{"flow", ""}, "list\nwatch\n"},
               {{"map", "dump", "f"}, "flows\nfragments\n"},
               {{"flow", "list", "--state", "clos"}, "closed\nclosing\n"},
-              {{"flow", "watch", "--reason", "SOURCE_"}, "SOURCE_MAC\nSOURCE_ROUTED\nSOURCE_SPOOFED\n"},
+              {{"flow", "watch", "--reason", "SOURCE_"}, "SOURCE_MAC\nSOURCE_RANGE\nSOURCE_ROUTED\nSOURCE_SPOOFED\n"},
               {{"--root", "/x", "comp"}, "completion\n"},
               {{"flow", "list", "--proto"}, "--protocol\n"}};
   for (const auto& row : rows) {

@@ -65,11 +65,45 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
        }},
       {DROP_NEIGHBOUR,
        [&] { return node.from_pod("web", neighbour_solicitation("fd00::5", "fd00::6", node.mac("web"))); }},
+      {DROP_NO_BACKEND,
+       [&] { return node.service("10.96.0.1:80", 6, {}).from_pod("web", tcp("10.0.0.5:1", "10.96.0.1:80", "S")); }},
+      {DROP_NO_LOCAL_BACKEND,
+       [&] {
+         node.service("10.96.0.2:80", 6, {}, {.flags = SERVICE_DROP_INSIDE});
+         return node.from_pod("web", tcp("10.0.0.5:1", "10.96.0.2:80", "S"));
+       }},
+      {DROP_SOURCE_RANGE,
+       [&] {
+         node.service("10.96.0.3:80", 6, {"10.0.0.6:80"}, {.source_ranges = {"10.0.0.9"}});
+         return node.from_pod("web", tcp("10.0.0.5:1", "10.96.0.3:80", "S"));
+       }},
+      {DROP_TUPLE_IN_USE,
+       [&] {
+         node.service("10.96.0.4:80", 6, {"10.0.0.6:80"}, {.id = 2});
+         node.from_pod("web", tcp("10.0.0.5:2", "10.96.0.4:80", "S"));
+         return node.from_pod("web", tcp("10.0.0.5:2", "10.0.0.6:80", "S"));
+       }},
+      {DROP_POLICY_EGRESS,
+       [&] {
+         node.pod_policy("web", 256, 99, 0);
+         Outcome outcome = node.from_pod("web", udp("10.0.0.5:3", "10.0.0.6:53"));
+         node.pod_policy("web", 256, 0, 0);
+         return outcome;
+       }},
+      {DROP_POLICY_INGRESS,
+       [&] {
+         node.pod_policy("db", 257, 0, 99);
+         Outcome outcome = node.from_pod("web", udp("10.0.0.5:3", "10.0.0.6:53"));
+         node.pod_policy("db", 257, 0, 0);
+         return outcome;
+       }},
       {DROP_REWRITE, [&] { return node.from_pod("web", plain.vlan(0).cut_to(16)); }},  // a tag, and no type behind it
   };
   // DROP_INTERNAL stands for "cannot be": element 0 of an array is always there.
   const std::map<drop_reason, std::string> out_of_reach = {
-      {DROP_INTERNAL, "the maps it is about have all their elements"}};
+      {DROP_INTERNAL, "the maps it is about have all their elements"},
+      {DROP_NO_PORT, "16 ports at random would have to be taken"},
+      {DROP_FLOW_TABLE, "an LRU makes room"}};
 #define X(number, name, text) CHECK_MESSAGE(rows.contains(DROP_##name) != out_of_reach.contains(DROP_##name), #name);
   SLUICE_DROP_REASONS(X)
 #undef X

@@ -152,6 +152,8 @@ pod_bpf* load(const Settings& settings) {
   bpf_map__set_max_entries(skeleton->maps.flows, settings.flows);
   bpf_map__set_max_entries(skeleton->maps.endpoints, 64);
   bpf_map__set_max_entries(skeleton->maps.fragments, 1024);
+  for (bpf_map* map : {skeleton->maps.backends, skeleton->maps.backend_slots, skeleton->maps.policies})
+    bpf_map__set_max_entries(map, 4096);
   if (const int err = pod_bpf::load(skeleton); err != 0) {
     pod_bpf::destroy(skeleton);
     errno = -err;
@@ -161,7 +163,9 @@ pod_bpf* load(const Settings& settings) {
 }
 
 void clear(pod_bpf& skeleton) {
-  for (const bpf_map* map : {skeleton.maps.flows, skeleton.maps.endpoints, skeleton.maps.fragments}) {
+  const auto& maps = skeleton.maps;
+  for (const bpf_map* map : {maps.flows, maps.endpoints, maps.fragments, maps.services, maps.affinity,
+                             maps.source_ranges, maps.ipcache, maps.policy_ports, maps.peers}) {
     Bytes key(bpf_map__key_size(map));
     while (bpf_map_get_next_key(bpf_map__fd(map), nullptr, key.data()) == 0)
       bpf_map_delete_elem(bpf_map__fd(map), key.data());
@@ -310,9 +314,17 @@ std::string Datapath::name_of(std::uint32_t ifindex) const {
 Mac Datapath::mac(const std::string& pod) const { return find(pod).mac; }
 std::uint32_t Datapath::ifindex(const std::string& pod) const { return find(pod).ifindex; }
 
+std::array<Address, 2> Datapath::addresses(const std::string& pod) const { return {find(pod).v4, find(pod).v6}; }
+
 Outcome Datapath::from_pod(const std::string& pod, const Packet& packet) {
   const Pod& sender = find(pod);
   return run(maps::HOOK_FROM_POD, sender, packet.frame(sender.mac, settings_.host_mac), &packet);
+}
+
+Outcome Datapath::from_pod(const std::string& pod, const Packet& packet, const Packet& becomes) {
+  const Pod& sender = find(pod);
+  return run(maps::HOOK_FROM_POD, sender, packet.frame(sender.mac, settings_.host_mac), &packet,
+             becomes.frame(sender.mac, settings_.host_mac));
 }
 
 Outcome Datapath::from_pod(const std::string& pod, const Bytes& frame) {
@@ -328,12 +340,19 @@ Outcome Datapath::to_pod(const std::string& pod, const Bytes& frame) {
   return run(maps::HOOK_TO_POD, find(pod), frame, nullptr);
 }
 
+Outcome Datapath::to_pod(const std::string& pod, const Packet& packet, const Packet& becomes) {
+  const Pod& receiver = find(pod);
+  return run(maps::HOOK_TO_POD, receiver, packet.frame(settings_.host_mac, receiver.mac), &packet,
+             becomes.frame(settings_.host_mac, receiver.mac));
+}
+
 Path Datapath::path_from_pod(const std::string& pod, const Packet& packet) const {
   const Pod& sender = find(pod);
   return interpret(*skeleton_->obj, "from_pod", packet.frame(sender.mac, settings_.host_mac), sender.ifindex);
 }
 
-Outcome Datapath::run(maps::hook hook, const Pod& pod, const Bytes& frame, const Packet* packet) {
+Outcome Datapath::run(maps::hook hook, const Pod& pod, const Bytes& frame, const Packet* packet,
+                      const std::optional<Bytes>& becomes) {
   Outcome outcome{{}, frame, Bytes(frame.size() + 256), {}};
   __sk_buff context{};
   context.ifindex = pod.ifindex;
@@ -351,7 +370,8 @@ Outcome Datapath::run(maps::hook hook, const Pod& pod, const Bytes& frame, const
        "run a packet of " + std::to_string(frame.size()) + " bytes");
   outcome.got.resize(options.data_size_out);
   outcome.verdict = judge(hook, options.retval, packet, outcome.problems);
-  compare(outcome.verdict, outcome);
+  const bool leaves = outcome.verdict.kind != Verdict::kDropped;
+  compare(outcome.verdict, leaves && becomes ? *becomes : outcome.sent, outcome);
   return outcome;
 }
 
@@ -390,10 +410,10 @@ Verdict Datapath::judge(maps::hook hook, std::uint32_t action, const Packet* pac
   return found->half().delivery == maps::FLOW_TO_PEER ? delivered_to(pod) : through_qdisc_of(pod);
 }
 
-void Datapath::compare(const Verdict& verdict, Outcome& outcome) const {
+void Datapath::compare(const Verdict& verdict, const Bytes& left_as, Outcome& outcome) const {
   const bool forwards = verdict.kind == Verdict::kDelivered || verdict.kind == Verdict::kThroughQdisc;
   const bool answers = verdict.kind == Verdict::kTold || verdict.kind == Verdict::kAnswered;
-  Bytes want = without_tags(outcome.sent);
+  Bytes want = without_tags(left_as);
   // One that is dropped may have lost some of its tags.
   const bool unknown = answers || verdict.pod == kSomebody || verdict.kind == Verdict::kOddity ||
                        (verdict.kind == Verdict::kDropped && want != outcome.sent);
@@ -434,6 +454,12 @@ void Datapath::age(const Packet& packet, unsigned seconds) {
   unsigned dir = 0;
   const maps::flow_key key = flow_key_of(packet.tuple(), dir);
   need(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.flows), &key, &found->entry, BPF_EXIST) == 0, "age a flow");
+}
+
+void Datapath::forget(const Packet& packet) {
+  unsigned dir = 0;
+  const maps::flow_key key = flow_key_of(packet.tuple(), dir);
+  need(bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.flows), &key) == 0, "forget a flow");
 }
 
 std::uint64_t Datapath::counter(maps::counter counter) const {

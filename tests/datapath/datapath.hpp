@@ -16,6 +16,8 @@
 #include "maps/flow.h"
 #include "maps/metrics.h"
 #include "maps/observer.h"
+#include "maps/policy.h"
+#include "maps/service.h"
 #include "tests/datapath/interpreter.hpp"
 #include "tests/datapath/packet.hpp"
 
@@ -42,6 +44,23 @@ struct PodOptions {
   bool through_stack = false;
   bool shaped = false;
   std::optional<Mac> mac;  ///< of the pod's end; by itself, one for each pod
+};
+
+/// A Service's port, as the agent would write it.
+struct ServiceOptions {
+  std::uint32_t id = 1;
+  std::uint32_t flags = 0;  ///< SERVICE_*
+  std::uint32_t affinity_s = 0;
+  std::vector<std::string> source_ranges;  ///< of whole addresses
+};
+
+/// One direction of a policy: who may, for a port (0: every) of a protocol (0: every).
+struct PolicyEntry {
+  std::uint8_t proto = 0;
+  std::uint16_t port = 0;
+  unsigned length = 0;                                              ///< of the port's prefix, in bits
+  std::vector<std::pair<std::uint32_t, maps::peer_verdict>> peers;  ///< by class
+  maps::peer_verdict everyone{};
 };
 
 /// What became of a packet.
@@ -98,19 +117,38 @@ class Datapath {
   /// A pod with an interface, known by its addresses. A name that is known already is changed.
   Datapath& pod(const std::string& name, const char* v4, const char* v6, const PodOptions& options = {});
   Datapath& forget_pod(const std::string& name);
+  /// A frontend "10.96.0.1:80" of `proto` with these backends, all of them to be chosen. One with the same address is
+  /// replaced; the numbers of backends are given out anew.
+  Datapath& service(const SocketAddress& frontend, std::uint8_t proto, const std::vector<SocketAddress>& backends,
+                    const ServiceOptions& options = {});
+  /// An address of which unserved ports are refused.
+  Datapath& service_address(const char* address);
+  /// The endpoints that a service had no longer serve: their state is `state`.
+  Datapath& backends_become(maps::backend_state state);
+  /// Rule set `id`; `flags` besides POLICY_IN_FORCE.
+  Datapath& policy(std::uint32_t id, std::uint32_t flags, const std::vector<PolicyEntry>& entries);
+  /// What policies know of a pod: its classes and its rule sets.
+  Datapath& pod_policy(const std::string& pod, std::uint32_t identity, std::uint32_t egress, std::uint32_t ingress,
+                       std::uint32_t blocks = 0);
+  /// What policies know of an address that is no pod's of this node.
+  Datapath& known_address(const char* prefix, std::uint32_t identity, std::uint32_t blocks = 0);
   /// Tells the programs that something has changed.
   Datapath& new_epoch();
 
   [[nodiscard]] Mac mac(const std::string& pod) const;
   [[nodiscard]] std::uint32_t ifindex(const std::string& pod) const;
+  [[nodiscard]] std::array<Address, 2> addresses(const std::string& pod) const;
 
   /// from_pod at the interface of `pod`.
   Outcome from_pod(const std::string& pod, const Packet& packet);
+  /// The same of a packet that leaves as `becomes`, but for TTL and MAC addresses.
+  Outcome from_pod(const std::string& pod, const Packet& packet, const Packet& becomes);
   /// from_pod on a frame that is made of bytes alone; if it is delivered, then to "somebody".
   Outcome from_pod(const std::string& pod, const Bytes& frame);
   /// to_pod at the interface of `pod`, on a frame from the host's stack.
   Outcome to_pod(const std::string& pod, const Packet& packet);
   Outcome to_pod(const std::string& pod, const Bytes& frame);
+  Outcome to_pod(const std::string& pod, const Packet& packet, const Packet& becomes);
   /// What from_pod does with the packet, counted. Nothing comes of it.
   [[nodiscard]] Path path_from_pod(const std::string& pod, const Packet& packet) const;
 
@@ -119,6 +157,8 @@ class Datapath {
   [[nodiscard]] std::vector<maps::flow_entry> flows() const;
   /// Makes a flow look as if it was last used `seconds` ago.
   void age(const Packet& packet, unsigned seconds);
+  /// Erases a flow, as an LRU would.
+  void forget(const Packet& packet);
 
   [[nodiscard]] std::uint64_t counter(maps::counter counter) const;
   [[nodiscard]] maps::metric metric(maps::drop_reason reason, maps::hook hook) const;
@@ -139,9 +179,10 @@ class Datapath {
 
   [[nodiscard]] const Pod& find(const std::string& name) const;
   [[nodiscard]] std::string name_of(std::uint32_t ifindex) const;
-  Outcome run(maps::hook hook, const Pod& pod, const Bytes& frame, const Packet* packet);
+  Outcome run(maps::hook hook, const Pod& pod, const Bytes& frame, const Packet* packet,
+              const std::optional<Bytes>& becomes = {});
   Verdict judge(maps::hook hook, std::uint32_t action, const Packet* packet, std::vector<std::string>& problems);
-  void compare(const Verdict& verdict, Outcome& outcome) const;
+  void compare(const Verdict& verdict, const Bytes& left_as, Outcome& outcome) const;
 
   pod_bpf* skeleton_;
   Settings settings_;
@@ -149,6 +190,7 @@ class Datapath {
   std::vector<std::unique_ptr<Observer>> observers_;
   std::vector<maps::metric> metrics_;  ///< as they were after the last run, by metric_index()
   std::uint64_t answered_ = 0;
+  std::uint32_t backends_ = 0, sets_ = 0;  ///< numbers given out so far
 };
 
 }  // namespace sluice::test

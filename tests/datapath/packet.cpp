@@ -214,6 +214,14 @@ Bytes Packet::ip() const {
 
 std::uint16_t Packet::l3_ethertype() const { return ethertype_.value_or(is_v4() ? kIpv4 : kIpv6); }
 
+Packet Packet::between(const SocketAddress& from, const SocketAddress& to) const {
+  Packet other = *this;
+  other.from_ = from;
+  other.to_ = to;
+  other.flow_ = {from, to, flow_.proto};
+  return other;
+}
+
 Bytes Packet::frame(const Mac& from_mac, const Mac& to_mac) const {
   Bytes out;
   put(out, to_mac_.value_or(to_mac));

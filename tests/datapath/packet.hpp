@@ -57,6 +57,9 @@ class Packet {
   /// The whole is segments of `size` bytes of payload that were not cut yet.
   [[nodiscard]] Packet gso(std::uint32_t size) const;
 
+  /// The same packet with other addresses and ports: what a translation makes of it.
+  [[nodiscard]] Packet between(const SocketAddress& from, const SocketAddress& to) const;
+
   // What makes it a bad one, done to the finished frame.
   [[nodiscard]] Packet cut_to(std::size_t size) const;
   [[nodiscard]] Packet byte(std::size_t offset, std::uint8_t value) const;

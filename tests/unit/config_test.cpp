@@ -95,7 +95,8 @@ mtu: 1450
 podAttach: tcx
 forwarding: false
 timeouts: {tcpOpening: 1s, tcpEstablished: 1h30m, tcpClosing: 3s, tcpClosed: 4s, udpOpening: 5s, udpEstablished: 6m, icmp: 7s, other: 8s}
-maps: {flows: 1024, endpoints: 2048, fragments: 4096}
+maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22, policyPorts: 23, peers: 24, services: 25,
+       backendSlots: 26, backends: 27, sourceRanges: 28, affinity: 29}
 )",
                                   "sluice.yaml");
   REQUIRE_MESSAGE(config, config.error().message);
@@ -116,9 +117,18 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096}
   CHECK(config->timeouts.udp_established == seconds(360));
   CHECK(config->timeouts.icmp == seconds(7));
   CHECK(config->timeouts.other == seconds(8));
-  CHECK(config->maps.flows == 1024);
-  CHECK(config->maps.endpoints == 2048);
-  CHECK(config->maps.fragments == 4096);
+  CHECK(config->maps == MapSizes{.flows = 1024,
+                                 .endpoints = 2048,
+                                 .fragments = 4096,
+                                 .ipcache = 21,
+                                 .policies = 22,
+                                 .policy_ports = 23,
+                                 .peers = 24,
+                                 .services = 25,
+                                 .backend_slots = 26,
+                                 .backends = 27,
+                                 .source_ranges = 28,
+                                 .affinity = 29});
 }
 
 TEST_CASE("a wrong configuration is refused with the place of what is wrong") {

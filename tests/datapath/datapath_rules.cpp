@@ -1,0 +1,128 @@
+// The services and policies of a test's node: what the agent would write into the maps.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+
+#include "maps/endpoint.h"
+#include "maps/ipcache.h"
+#include "maps/runtime.h"
+#include "maps/types.h"
+#include "tests/datapath/datapath.hpp"
+
+// The skeleton names the layouts as C does.
+using sluice::maps::addr;
+using sluice::maps::backend;
+using sluice::maps::runtime;
+#include "pod.skel.h"
+
+namespace sluice::test {
+namespace {
+
+template <typename Key, typename Value>
+void put(const bpf_map* map, const Key& key, const Value& value) {
+  if (bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY) != 0)
+    throw std::runtime_error(std::string("write ") + bpf_map__name(map) + ": " + std::strerror(errno));
+}
+
+Address parse(const std::string& text) {
+  auto address = Address::parse(text);
+  if (!address) throw std::runtime_error(address.error().message);
+  return *address;
+}
+
+}  // namespace
+
+Datapath& Datapath::service(const SocketAddress& frontend, std::uint8_t proto,
+                            const std::vector<SocketAddress>& backends, const ServiceOptions& options) {
+  const std::uint32_t first = backends_;
+  for (const SocketAddress& one : backends) {
+    maps::backend backend{};
+    backend.addr = one.address.wire();
+    backend.port = maps::be16::from_host(one.port);
+    backend.state = maps::BACKEND_SERVING;
+    backend.service = options.id;
+    put(skeleton_->maps.backends, backends_, backend);
+    put(skeleton_->maps.backend_slots, backends_, backends_);
+    backends_++;
+  }
+  for (const std::string& client : options.source_ranges) {
+    maps::source_range_key range{32 + 128, options.id, {}};
+    std::memcpy(range.word, &parse(client).wire(), sizeof(range.word));
+    put(skeleton_->maps.source_ranges, range, std::uint32_t{1});
+  }
+  const maps::backend_table table{first, static_cast<std::uint32_t>(backends.size())};
+  maps::service_key key{};
+  key.addr = frontend.address.wire();
+  key.port = maps::be16::from_host(frontend.port);
+  key.proto = proto;
+  const std::uint32_t ranges = options.source_ranges.empty() ? 0 : SERVICE_SOURCE_RANGES;
+  put(skeleton_->maps.services, key,
+      maps::service{options.id, options.flags | ranges, options.affinity_s, 0, table, table});
+  skeleton_->data_runtime->runtime.has_services = 1;
+  return new_epoch();
+}
+
+Datapath& Datapath::service_address(const char* address) {
+  maps::service_key key{};
+  key.addr = parse(address).wire();
+  put(skeleton_->maps.services, key, maps::service{});
+  skeleton_->data_runtime->runtime.has_services = 1;
+  return new_epoch();
+}
+
+Datapath& Datapath::backends_become(maps::backend_state state) {
+  for (std::uint32_t number = 0; number < backends_; number++) {
+    maps::backend backend{};
+    bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.backends), &number, &backend);
+    backend.state = state;
+    put(skeleton_->maps.backends, number, backend);
+  }
+  return new_epoch();
+}
+
+Datapath& Datapath::policy(std::uint32_t id, std::uint32_t flags, const std::vector<PolicyEntry>& entries) {
+  maps::policy policy{0, POLICY_IN_FORCE | flags};
+  for (const PolicyEntry& entry : entries) {
+    policy.port_lengths |= 1U << entry.length;
+    maps::policy_port value{};
+    value.everyone = entry.everyone;
+    if (!entry.peers.empty()) value.set = ++sets_;
+    for (const auto& [peer, verdict] : entry.peers)
+      put(skeleton_->maps.peers, maps::peer_key{value.set, peer}, verdict);
+    put(skeleton_->maps.policy_ports,
+        maps::policy_port_key{id, maps::be16::from_host(entry.port), entry.proto, static_cast<__u8>(entry.length)},
+        value);
+  }
+  put(skeleton_->maps.policies, id, policy);
+  return new_epoch();
+}
+
+Datapath& Datapath::pod_policy(const std::string& pod, std::uint32_t identity, std::uint32_t egress,
+                               std::uint32_t ingress, std::uint32_t blocks) {
+  for (const Address& address : addresses(pod)) {
+    maps::endpoint endpoint{};
+    if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.endpoints), &address.wire(), &endpoint) != 0)
+      throw std::runtime_error("no endpoint " + address.text());
+    endpoint.identity = identity;
+    endpoint.blocks = blocks;
+    endpoint.egress = egress;
+    endpoint.ingress = ingress;
+    put(skeleton_->maps.endpoints, address.wire(), endpoint);
+  }
+  return new_epoch();
+}
+
+Datapath& Datapath::known_address(const char* prefix, std::uint32_t identity, std::uint32_t blocks) {
+  auto parsed = Prefix::parse(prefix);
+  if (!parsed) throw std::runtime_error(parsed.error().message);
+  const bool v4 = parsed->address.is_v4();
+  maps::ipcache_key key{static_cast<__u32>(parsed->length + (v4 ? 96 : 0)), {}};
+  std::memcpy(key.word, &parsed->address.wire(), sizeof(key.word));
+  put(skeleton_->maps.ipcache, key, maps::ipcache_entry{identity, blocks, 0, 0});
+  return new_epoch();
+}
+
+}  // namespace sluice::test
