@@ -1,0 +1,38 @@
+/// Where objects come from: a folder of manifests, or an API server. A source delivers all objects first and then what
+/// changes, so that who listens always knows a whole state.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "loader/kube/object.hpp"
+#include "maps/result.hpp"
+
+namespace sluice::loader::kube {
+
+using ObjectPtr = std::shared_ptr<const Object>;
+
+struct Change {
+  ObjectId id;
+  ObjectPtr object;  ///< null: it is gone
+};
+
+/// What has come since the last one. Changes in one batch come together: nobody may act on a part of them.
+struct Batch {
+  std::vector<Change> changes;
+  /// What is wrong with what was read, a sentence each: what it was about before stays in force.
+  std::vector<std::string> problems;
+};
+
+class Source {
+ public:
+  virtual ~Source() = default;
+
+  /// Readable when `take` may have something to give. Owned by the source.
+  [[nodiscard]] virtual int fd() const = 0;
+  /// Does not wait. The first call gives every object. An error is of the source as a whole; later calls may succeed.
+  virtual Result<Batch> take() = 0;
+};
+
+}  // namespace sluice::loader::kube
