@@ -93,7 +93,7 @@ nothing_left() {
   local left
   left=$(find /var/lib/sluice/ipam /var/lib/sluice/attachments /sys/fs/bpf/sluice/links ! -type d ! -name '.*' -print)
   [ -z "$left" ] || fail "left behind: $left"
-  left=$(bpftool map dump pinned /sys/fs/bpf/sluice/maps/v1/endpoints)
+  left=$(bpftool map dump pinned /sys/fs/bpf/sluice/maps/v*/endpoints)
   [ "$left" = "[]" ] || grep -q '^Found 0 elements' <<<"$left" || fail "left behind: endpoints $left"
 }
 
