@@ -108,6 +108,12 @@ struct Runtime : Map<std::uint32_t, runtime> {
   static constexpr const char* kName = "runtime";
 };
 
+/// What flows were decided by has changed: each is decided anew before its next packet moves.
+inline void advance_epoch(runtime& words) {
+  if (__atomic_add_fetch(&words.epoch, 1, __ATOMIC_SEQ_CST) == 0)  // 0 is the epoch of no decision
+    __atomic_add_fetch(&words.epoch, 1, __ATOMIC_SEQ_CST);
+}
+
 /// The map `View::kName` that is pinned in `folder` (loader::Root::maps()). ENOENT: there is none. EPROTO: it has
 /// another layout.
 template <typename View>

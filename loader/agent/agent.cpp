@@ -3,12 +3,14 @@
 #include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
 #include <cerrno>
 #include <memory>
 
+#include "loader/agent/objects.hpp"
 #include "loader/config.hpp"
 #include "loader/program/lifecycle.hpp"
 
@@ -26,6 +28,7 @@ using Event = std::unique_ptr<sd_event, EventDelete>;
 struct Agent {
   Root root;
   NodeConfig config;
+  Objects objects;
 
   Result<void> reload() {
     NodeConfig wanted = TRY(NodeConfig::read(root));
@@ -33,6 +36,7 @@ struct Agent {
     config = std::move(wanted);
     for (const std::string& warning : report.warnings) spdlog::warn("msg=\"{}\"", warning);
     using Outcome = program::LoadReport::Outcome;
+    if (report.outcome == Outcome::kLoaded) objects.maps_are_new();
     spdlog::info("msg=\"datapath {}\" hooks={}",
                  report.outcome == Outcome::kUnchanged ? "is in force already"
                  : report.outcome == Outcome::kLoaded  ? "loaded"
@@ -56,8 +60,16 @@ struct Agent {
 };
 
 int on_care(sd_event_source* timer, std::uint64_t /*now*/, void* agent) {
-  static_cast<Agent*>(agent)->care();
+  auto* self = static_cast<Agent*>(agent);
+  self->care();
+  self->objects.apply(self->config);
   return sd_event_source_set_time_relative(timer, kCareIntervalUs);
+}
+
+int on_objects(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*events*/, void* agent) {
+  auto* self = static_cast<Agent*>(agent);
+  self->objects.take(self->config);
+  return 0;
 }
 
 int on_hangup(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, void* agent) {
@@ -84,6 +96,9 @@ Result<void> add_sources(sd_event* event, Agent& agent) {
   if (const int err = sd_event_add_signal(event, nullptr, SIGHUP, on_hangup, &agent); err < 0)
     return fail(-err, "wait for SIGHUP");
 
+  if (const int err = sd_event_add_io(event, nullptr, agent.objects.fd(), EPOLLIN, on_objects, &agent); err < 0)
+    return fail(-err, "watch the objects");
+
   sd_event_source* timer = nullptr;
   if (const int err =
           sd_event_add_time_relative(event, &timer, CLOCK_MONOTONIC, kCareIntervalUs, kCareAccuracyUs, on_care, &agent);
@@ -100,13 +115,14 @@ Result<void> add_sources(sd_event* event, Agent& agent) {
 
 Result<void> run(const Root& root) {
   log_to_stderr();
-  Agent agent{root, {}};
+  Agent agent{root, {}, TRY(Objects::open(root))};
   sd_event* made = nullptr;
   if (const int err = sd_event_new(&made); err < 0) return fail(-err, "make an event loop");
   const Event event(made);
   TRY(add_sources(event.get(), agent));
   TRY(agent.reload());
   agent.care();
+  agent.objects.take(agent.config);
   sd_notify(0, "READY=1");
   const int status = sd_event_loop(event.get());
   sd_notify(0, "STOPPING=1");

@@ -44,12 +44,6 @@ struct Datapath::Handles {
   maps::Endpoints endpoints;
   maps::Mapped<maps::runtime> runtime;
 
-  // What flows were decided by has changed: each is decided anew before its next packet moves.
-  void advance_epoch() const {
-    if (__atomic_add_fetch(&runtime->epoch, 1, __ATOMIC_SEQ_CST) == 0)  // 0 is the epoch of no decision
-      __atomic_add_fetch(&runtime->epoch, 1, __ATOMIC_SEQ_CST);
-  }
-
   Result<void> attach(int ifindex, const std::string& host_name, Hook hook, AttachMode mode) const {
     const Fd program = TRY(open_pin(program_pin(root, program_of(hook))));
     if (mode == AttachMode::kTcx) return tcx::attach(ifindex, hook, program, pin_of(root, host_name, hook));
@@ -118,7 +112,7 @@ Result<void> Datapath::put_endpoint(const Address& address, const Endpoint& endp
     return refuse(E2BIG,
                   "no room for pod " + address.text() + ": the endpoints map is full (maps.endpoints in sluice.yaml)");
   TRY(std::move(put).context("make pod " + address.text() + " known"));
-  handles_->advance_epoch();
+  maps::advance_epoch(*handles_->runtime);
   return {};
 }
 
@@ -126,7 +120,7 @@ Result<void> Datapath::erase_endpoint(const Address& address, int ifindex) {
   const auto entry = TRY(handles_->endpoints.lookup(address.wire()));
   if (!entry || (ifindex != 0 && entry->ifindex != static_cast<std::uint32_t>(ifindex))) return {};
   TRY(handles_->endpoints.erase(address.wire()).context("forget pod " + address.text()));
-  handles_->advance_epoch();
+  maps::advance_epoch(*handles_->runtime);
   return {};
 }
 

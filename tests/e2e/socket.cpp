@@ -78,6 +78,9 @@ Result<Socket> Socket::udp(const Netns& netns, const Address& address, std::uint
 Result<Socket> Socket::tcp_listener(const Netns& netns, const Address& address, std::uint16_t port) {
   auto socket = TRY(open(netns, address.is_v4(), SOCK_STREAM));
   const Endpoint own(address, port);
+  const int yes = 1;  // a connection of the listener before may not have ended yet
+  if (::setsockopt(socket.fd_.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0)
+    return fail(errno, "set SO_REUSEADDR");
   if (::bind(socket.fd_.get(), own.get(), own.size) != 0) return fail(errno, "bind " + address.text());
   if (::listen(socket.fd_.get(), 16) != 0) return fail(errno, "listen");
   return socket;

@@ -1,0 +1,37 @@
+/// The cluster as this node knows it: the objects in force.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "loader/kube/source.hpp"
+
+namespace sluice::loader::state {
+
+class Cluster {
+ public:
+  /// Takes a batch over as a whole. What has changed by it: the objects of the batch, and for each EndpointSlice the
+  /// Services that it was and is of.
+  std::vector<kube::ObjectId> take(const kube::Batch& batch);
+
+  /// Null: there is none.
+  [[nodiscard]] const kube::Object* find(const kube::ObjectId& id) const;
+  /// All of one kind by name, e.g. each<kube::Pod>([](const kube::Object& object, const kube::Pod& pod) {...}).
+  template <typename Kind>
+  void each(auto&& work) const {
+    for (const auto& [id, object] : objects_)
+      if (const auto* body = std::get_if<Kind>(&object->body)) work(*object, *body);
+  }
+  /// The EndpointSlices of a Service.
+  [[nodiscard]] std::vector<const kube::EndpointSlice*> slices(const std::string& ns, const std::string& service) const;
+  [[nodiscard]] std::size_t size() const { return objects_.size(); }
+
+ private:
+  std::map<kube::ObjectId, kube::ObjectPtr> objects_;
+  std::map<std::pair<std::string, std::string>, std::set<kube::ObjectId>> slices_;  ///< by namespace and Service
+};
+
+}  // namespace sluice::loader::state

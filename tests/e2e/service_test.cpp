@@ -1,0 +1,171 @@
+// Services from objects to sockets: the agent of a node fills the maps, the datapath balances.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <cerrno>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "maps/views.hpp"
+#include "tests/e2e/agent.hpp"
+#include "tests/e2e/cluster.hpp"
+#include "tests/e2e/socket.hpp"
+
+using namespace sluice;
+using namespace sluice::e2e;
+
+namespace {
+
+constexpr bool kFamilies[] = {true, false};
+constexpr std::uint16_t kServicePort = 80, kTargetPort = 8080;
+const char* const kVip[] = {"fd00:10:96::1", "10.96.0.1"};
+
+Address vip(bool v4) { return must(Address::parse(kVip[v4])); }
+
+std::string service_yaml(const std::string& extra = {}) {
+  return R"(---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec:
+  clusterIPs: [10.96.0.1, "fd00:10:96::1"]
+  ipFamilies: [IPv4, IPv6]
+  ipFamilyPolicy: RequireDualStack
+  ports: [{name: tcp, port: 80, targetPort: 8080}, {name: udp, protocol: UDP, port: 80, targetPort: 8080}]
+)" + extra;
+}
+
+/// A slice for each family, with these pods as endpoints.
+std::string slices_yaml(const std::vector<const Place*>& endpoints) {
+  std::string yaml;
+  for (const bool v4 : kFamilies) {
+    yaml += "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web-" +
+            std::string(v4 ? "4" : "6") + ", namespace: default, labels: {kubernetes.io/service-name: web}}\n" +
+            "addressType: " + (v4 ? "IPv4" : "IPv6") +
+            "\nports: [{name: tcp, port: 8080, protocol: TCP}, {name: udp, port: 8080, protocol: UDP}]\nendpoints:\n";
+    for (const Place* endpoint : endpoints)
+      yaml += "- {addresses: [\"" + endpoint->address(v4).text() + "\"], nodeName: " + endpoint->node + "}\n";
+    if (endpoints.empty()) yaml += "  []\n";
+  }
+  return yaml;
+}
+
+struct World {
+  Cluster cluster{node_yaml(1) + pod_yaml("client", "node-1") + pod_yaml("web", "node-1") + pod_yaml("two", "node-1")};
+  Place client = cluster.pod("client"), web = cluster.pod("web"), two = cluster.pod("two");
+  Agent agent{cluster, "node-1"};
+
+  void apply(const std::string& yaml) const {
+    const TextFile file(yaml);
+    const auto outcome = cluster.lab({"apply", file.path()});
+    REQUIRE_MESSAGE(outcome.status == 0, outcome.output);
+  }
+};
+
+/// The pod that answers a new connection to the Service: by the address that the server's end has.
+std::string answered_by(const World& world, bool v4) {
+  const Socket web = must(Socket::tcp_listener(world.web.netns, world.web.address(v4), kTargetPort));
+  const Socket two = must(Socket::tcp_listener(world.two.netns, world.two.address(v4), kTargetPort));
+  const auto client = Socket::tcp_connected(world.client.netns, vip(v4), kServicePort);
+  if (!client) return "nobody: " + client.error().message;
+  for (const auto& [name, listener] : {std::pair("web", &web), std::pair("two", &two)}) {
+    auto accepted = listener->accept();
+    if (!accepted) continue;
+    CHECK(accepted->second == world.client.address(v4));
+    must(accepted->first.send("hello"));
+    CHECK(must(client->read(5)) == "hello");
+    return name;
+  }
+  return "nobody";
+}
+
+bool refused(const World& world, bool v4) {
+  const auto client = Socket::tcp_connected(world.client.netns, vip(v4), kServicePort);
+  return client.failed_with(ECONNREFUSED);
+}
+
+}  // namespace
+
+TEST_CASE("a pod reaches a Service by TCP and UDP in both families, and its answers come from the Service") {
+  const World world;
+  world.apply(service_yaml() + slices_yaml({&world.web}));
+  for (const bool v4 : kFamilies) {
+    CAPTURE(v4);
+    CHECK(within(std::chrono::seconds(5), [&] { return answered_by(world, v4) == "web"; }));
+    const Socket server = must(Socket::udp(world.web.netns, world.web.address(v4), kTargetPort));
+    const Socket asks = must(Socket::udp(world.client.netns, world.client.address(v4)));
+    must(asks.send_to("question", vip(v4), kServicePort));
+    const Datagram question = must(server.receive());
+    CHECK(question.data == "question");
+    CHECK(question.from == world.client.address(v4));
+    must(server.send_to("answer", question.from, question.port));
+    const Datagram answer = must(asks.receive());
+    CHECK(answer.data == "answer");
+    CHECK(answer.from == vip(v4));
+    CHECK(answer.port == kServicePort);
+  }
+}
+
+TEST_CASE("new connections follow the endpoints, running ones stay, and without any they are refused") {
+  const World world;
+  world.apply(service_yaml() + slices_yaml({&world.web}));
+  for (const bool v4 : kFamilies) {
+    CAPTURE(v4);
+    REQUIRE(within(std::chrono::seconds(5), [&] { return answered_by(world, v4) == "web"; }));
+    const Socket listener = must(Socket::tcp_listener(world.web.netns, world.web.address(v4), kTargetPort));
+    const Socket client = must(Socket::tcp_connected(world.client.netns, vip(v4), kServicePort));
+    const auto accepted = must(listener.accept());
+    world.apply(slices_yaml({&world.two}));
+    CHECK(within(std::chrono::seconds(5), [&] {
+      const Socket server = must(Socket::tcp_listener(world.two.netns, world.two.address(v4), kTargetPort));
+      const auto next = Socket::tcp_connected(world.client.netns, vip(v4), kServicePort);
+      return next && server.accept();
+    }));
+    must(client.send("still here"));
+    CHECK(must(accepted.first.read(10)) == "still here");
+    world.apply(slices_yaml({}));
+    CHECK(within(std::chrono::seconds(5), [&] { return refused(world, v4); }));
+    world.apply(slices_yaml({&world.web}));
+  }
+}
+
+TEST_CASE("an agent that is killed disturbs nothing, and the next one touches only what differs") {
+  World world;
+  world.apply(service_yaml() + slices_yaml({&world.web}));
+  REQUIRE(within(std::chrono::seconds(5), [&] { return answered_by(world, true) == "web"; }));
+  const auto services = must(maps::open<maps::Services>(world.cluster.root("node-1").maps()));
+  const auto epoch = [&] {
+    return must(must(maps::open<maps::Runtime>(world.cluster.root("node-1").maps())).lookup(0))->epoch;
+  };
+  const auto before = must(services.dump());
+  const auto epoch_before = epoch();
+  world.agent.restart(SIGKILL);
+  CHECK(answered_by(world, true) == "web");
+  const auto after = must(services.dump());
+  CHECK(after.size() == before.size());
+  CHECK(epoch() == epoch_before);
+  // What went while nobody looked.
+  world.agent.stop(SIGKILL);
+  REQUIRE(world.cluster.lab({"delete", TextFile(service_yaml()).path()}).status == 0);
+  CHECK(answered_by(world, true) == "web");
+  world.agent.start();
+  CHECK(within(std::chrono::seconds(5), [&] { return must(services.dump()).empty(); }));
+}
+
+TEST_CASE("a node port of the node is reached by its pods, and a wrong object takes no good one down") {
+  const World world;
+  world.apply(service_yaml("  type: NodePort\n") + slices_yaml({&world.web}));
+  REQUIRE(within(std::chrono::seconds(5), [&] { return answered_by(world, true) == "web"; }));
+  std::ofstream(world.cluster.root("node-1").objects() / "broken.yaml") << "{apiVersion: v1, kind: Service";
+  const auto status = [&] {
+    std::ifstream file(world.cluster.root("node-1").run() / "agent.json");
+    return nlohmann::json::parse(file, nullptr, false);
+  };
+  CHECK(within(std::chrono::seconds(5), [&] {
+    const auto now = status();
+    return now.is_object() && !now.at("problems").empty();
+  }));
+  CHECK(answered_by(world, true) == "web");
+  CHECK(answered_by(world, false) == "web");
+}
