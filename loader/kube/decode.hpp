@@ -12,6 +12,10 @@
 
 namespace sluice::loader::kube {
 
+/// One object. EINVAL: not an object of Kubernetes, or a field that is used has a wrong value; the message names the
+/// object and the field.
+Result<Object> decode(const nlohmann::json& value, Keep keep);
+
 // Of one kind, from the whole document and what of `object` is known before: its id, labels and annotations.
 Result<Namespace> decode_namespace(const Field& document, Object& object);
 Result<Node> decode_node(const Field& document, const Object& object);

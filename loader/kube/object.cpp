@@ -142,18 +142,16 @@ Result<void> decode_rest(const Field& document, const Kind* kind, Object& object
 
 std::string ObjectId::text() const { return kind + " " + (ns.empty() ? name : ns + "/" + name); }
 
-Result<Object> decode(std::string_view json) {
-  const auto parsed_json = nlohmann::json::parse(json, nullptr, false);
-  if (parsed_json.is_discarded()) return refuse(EINVAL, "is not JSON");
-  if (!parsed_json.is_object()) return refuse(EINVAL, "is not an object");
-  const Field document(parsed_json);
+Result<Object> decode(const nlohmann::json& value, Keep keep) {
+  if (!value.is_object()) return refuse(EINVAL, "is not an object");
+  const Field document(value);
   Object object;
   object.api_version = TRY(TRY(document.at("apiVersion")).required_text());
   const auto name = TRY(TRY(document.at("kind")).required_text());
   const Kind* const kind = find_kind(name, split(object.api_version).group);
   object.id = TRY(decode_id(document, name, kind).context(name));
   TRY(decode_rest(document, kind, object).context(object.id.text()));
-  object.json = parsed_json.dump();
+  if (keep == Keep::kAll) object.json = value.dump();
   return object;
 }
 

@@ -5,7 +5,6 @@
 
 #include <map>
 #include <string>
-#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -17,7 +16,6 @@
 #include "loader/kube/node.hpp"
 #include "loader/kube/pod.hpp"
 #include "loader/kube/service.hpp"
-#include "maps/result.hpp"
 
 namespace sluice::loader::kube {
 
@@ -41,11 +39,12 @@ struct Object {
   std::map<std::string, std::string> annotations;
   Body body;
   std::vector<std::string> warnings;  ///< what of it cannot be done as it says, a sentence each
-  std::string json;                   ///< the whole object, all fields, on one line
+  std::string json;                   ///< the whole object, all fields, on one line; empty with Keep::kUsed
+
+  bool operator==(const Object&) const = default;
 };
 
-/// One object from its JSON. EINVAL: not an object of Kubernetes, or a field that is used has a wrong value; the
-/// message names the object and the field.
-Result<Object> decode(std::string_view json);
+/// What of manifests is kept: all of it, or no more than Sluice uses, without objects of kinds that it does not.
+enum class Keep { kAll, kUsed };
 
 }  // namespace sluice::loader::kube
