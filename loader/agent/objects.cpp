@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -48,12 +49,24 @@ void Objects::take(const NodeConfig& config) {
     spdlog::error("msg=\"objects: {}\"", batch.error().message);
     return;
   }
-  problems_ = batch->problems;
-  for (const std::string& problem : problems_) spdlog::warn("msg=\"objects: {}\"", problem);
-  if (batch->changes.empty() && problems_.empty() && started_) return;
+  if (batch->problems_changed) note_problems();
+  if (batch->changes.empty() && started_) {
+    if (batch->problems_changed) write_status();
+    return;
+  }
   started_ = true;
   for (kube::ObjectId& id : cluster_.take(*batch)) pending_.push_back(std::move(id));
   apply(config);
+}
+
+/// Logs those that are new.
+void Objects::note_problems() {
+  auto now = source_->problems();
+  for (const kube::Problem& problem : now)
+    if (!std::binary_search(problems_.begin(), problems_.end(), problem))
+      spdlog::warn("msg=\"objects: {}: {}\" file={}", problem.place, problem.message, problem.place);
+  if (now.empty()) spdlog::info("msg=\"objects: nothing is wrong any more\"");
+  problems_ = std::move(now);
 }
 
 void Objects::apply(const NodeConfig& config) {
@@ -75,8 +88,11 @@ void Objects::apply(const NodeConfig& config) {
 
 /// For people and bpfctl; replaced whole. That it cannot be written stops nothing.
 void Objects::write_status() const {
+  nlohmann::json problems = nlohmann::json::array();
+  for (const kube::Problem& problem : problems_)
+    problems.push_back({{"file", problem.place}, {"message", problem.message}});
   nlohmann::json status{{"objects", cluster_.size()},
-                        {"problems", problems_},
+                        {"problems", problems},
                         {"failure", failure_},
                         {"applyMicroseconds", took_.count()}};
   const std::filesystem::path file = root_.run() / "agent.json", next = root_.run() / "agent.json.new";

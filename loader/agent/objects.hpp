@@ -33,6 +33,7 @@ class Objects {
  private:
   Objects(const Root& root, std::unique_ptr<kube::Source> source) : root_(root), source_(std::move(source)) {}
   Result<state::service::Report> apply_services(const state::service::NodeView& node);
+  void note_problems();
   void write_status() const;
 
   Root root_;
@@ -40,8 +41,8 @@ class Objects {
   state::Cluster cluster_;
   std::vector<kube::ObjectId> pending_;  ///< changed since the last success
   std::optional<state::service::Services> services_;
-  std::vector<std::string> problems_;  ///< of the last batch
-  std::string failure_;                ///< of the last apply; empty: it succeeded
+  std::vector<kube::Problem> problems_;  ///< sorted
+  std::string failure_;                  ///< of the last apply; empty: it succeeded
   std::chrono::microseconds took_{0};
   bool started_ = false;  ///< the first look at the objects is over
 };

@@ -1,50 +1,84 @@
-/// A folder of manifests, watched: *.yaml, *.yml and *.json straight in it, without those whose names begin with a dot,
-/// which editors write beside the real ones.
-///
-/// A file counts when it was closed after writing or renamed to its name, so a half-written one is not seen. One that
-/// cannot be read or understood keeps its last good objects in force and is a problem until it is right or gone. An
-/// object that stands in two files is taken from the one whose name sorts first. Kinds that Sluice has no use for are
-/// left out, and Object::json is empty.
+/// A folder of manifests, watched by inotify(7): the source of a node without an API server.
 #pragma once
 
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "loader/kube/source.hpp"
 #include "maps/fd.hpp"
 
 namespace sluice::loader::kube {
 
+/// The files *.yaml, *.yml and *.json in the folder itself; names that begin with a dot are not looked at.
+///
+/// A file counts once it is closed after writing or renamed into place, so a file that is being written is not read
+/// half; give several objects that must change together one file, or rename it into place. What one file changes is in
+/// one batch. A version of a file with anything wrong changes nothing: the objects of its last good version stay. Where
+/// there is none, as for a new file, those of its objects that are good count. An object that stands in several files
+/// counts as in that one whose name comes first, byte by byte; in one file twice is an error. Kinds that Sluice has no
+/// use for are left out, and Object::json is empty.
+///
+/// The folder may come later, go, and come again; without it there are no objects. A rename of a folder above it is
+/// seen at the next call of `take` only. Symbolic links count as what they point to, but only their own changes are
+/// seen.
 class FolderSource : public Source {
  public:
-  /// Makes the folder where there is none, and again when it is taken away.
-  static Result<std::unique_ptr<FolderSource>> open(const std::filesystem::path& folder);
+  static Result<std::unique_ptr<FolderSource>> open(std::filesystem::path folder);
 
   [[nodiscard]] int fd() const override { return inotify_.get(); }
   Result<Batch> take() override;
+  [[nodiscard]] std::vector<Problem> problems() const override;
 
  private:
-  struct Entry {
-    ObjectPtr object;
-    std::size_t hash = 0;  ///< of its JSON: what is the same is no change
+  /// Tells whether a file is still the one that was read.
+  struct Stamp {
+    std::uint64_t device, inode;
+    std::int64_t size, changed_ns;
+    bool operator==(const Stamp&) const = default;
   };
-  using File = std::map<ObjectId, Entry>;
+  struct File {
+    std::optional<Stamp> stamp;  ///< nullopt: it may have changed since
+    std::vector<ObjectPtr> objects;
+    std::vector<std::string> errors;
+    bool good = false;  ///< `objects` are those of a version without errors
+  };
+  using Files = std::map<std::string, File>;
+
+  /// One file's word on one object. The first of those with the same id is in force.
+  struct Claim {
+    const ObjectId* id;
+    const std::string* file;
+    ObjectPtr object;
+    bool operator<(const Claim& other) const;
+  };
+  class Touched;
 
   FolderSource(std::filesystem::path folder, Fd inotify) : folder_(std::move(folder)), inotify_(std::move(inotify)) {}
+
   Result<void> watch();
+  [[nodiscard]] bool watch_is_right() const;
+  [[nodiscard]] bool next_is_there() const;
   Result<std::set<std::string>> changed_files();
-  Result<std::set<std::string>> all_files() const;
-  void read(const std::string& name, Batch& batch, std::set<ObjectId>& touched);
-  void announce(const std::set<ObjectId>& touched, Batch& batch);
+  Result<void> scan(Touched& touched);
+  void read(const std::string& name, bool even_if_same, Touched& touched);
+  void forget(Files::iterator file, Touched& touched);
+  void replace(Files::iterator file, std::vector<Object> objects, Touched& touched);
+  [[nodiscard]] ObjectPtr in_force(const ObjectId& id) const;
 
   std::filesystem::path folder_;
   Fd inotify_;
-  bool complete_ = false;                            ///< all files have been looked at since the watch began
-  std::map<std::string, File> files_;                ///< by name
-  std::map<ObjectId, std::set<std::string>> where_;  ///< in which files
-  std::map<ObjectId, std::size_t> announced_;        ///< what the listener knows, by hash
+  int watch_ = -1;  ///< of the folder, or while there is none of the deepest folder above it
+  std::filesystem::path watched_;
+  std::optional<Stamp> watched_stamp_;
+  bool scan_ = true;  ///< events may have been missed
+  Files files_;
+  std::set<Claim> claims_;
+  std::set<ObjectId> contested_;  ///< with more than one claim
 };
 
 }  // namespace sluice::loader::kube

@@ -20,19 +20,30 @@ struct Change {
 
 /// What has come since the last one. Changes in one batch come together: nobody may act on a part of them.
 struct Batch {
-  std::vector<Change> changes;
-  /// What is wrong with what was read, a sentence each: what it was about before stays in force.
-  std::vector<std::string> problems;
+  std::vector<Change> changes;  ///< at most one for each id
+  bool problems_changed = false;
+};
+
+/// Something that is wrong, and what is in force instead.
+struct Problem {
+  std::string place;    ///< a file's name
+  std::string message;  ///< "document 2: Service shop/web: spec.ports[0].port: must be ..."
+  auto operator<=>(const Problem&) const = default;
 };
 
 class Source {
  public:
+  Source() = default;
+  Source(const Source&) = delete;
+  Source& operator=(const Source&) = delete;
   virtual ~Source() = default;
 
   /// Readable when `take` may have something to give. Owned by the source.
   [[nodiscard]] virtual int fd() const = 0;
   /// Does not wait. The first call gives every object. An error is of the source as a whole; later calls may succeed.
   virtual Result<Batch> take() = 0;
+  /// All that is wrong now, sorted.
+  [[nodiscard]] virtual std::vector<Problem> problems() const = 0;
 };
 
 }  // namespace sluice::loader::kube
