@@ -159,6 +159,80 @@ TEST_CASE("objects of other kinds lie in each node's folder, those of later node
   for (const char* node : {"node-1", "node-2"}) CHECK_FALSE(std::filesystem::exists(file(node)));
 }
 
+TEST_CASE("each node's agent is told of Nodes, the namespace default, and Pods with the addresses that they got") {
+  const Cluster cluster(node_yaml(1) + node_yaml(2) + pod_yaml("a", "node-1"));
+  const auto object = [&](const std::string& node, const std::string& name) {
+    return nlohmann::json::parse(slurp(cluster.root(node).objects() / (name + ".json")), nullptr, false);
+  };
+  const auto a = cluster.pod("a");
+  for (const char* node : {"node-1", "node-2"}) {
+    CAPTURE(node);
+    CHECK(object(node, "Node.node-1").at("spec").at("podCIDRs")[0] == "10.244.1.0/24");
+    CHECK(object(node, "Node.node-2").at("kind") == "Node");
+    CHECK(object(node, "Namespace.default").at("kind") == "Namespace");
+    const auto status = object(node, "Pod.default.a").at("status");
+    CHECK(status.at("phase") == "Running");
+    REQUIRE(status.at("podIPs").size() == 2);
+    for (const auto& ip : status.at("podIPs")) {
+      const auto address = must(Address::parse(ip.at("ip").get<std::string>()));
+      CHECK(address == a.address(address.is_v4()));
+    }
+  }
+
+  auto labelled = pod_yaml("a", "node-1");
+  labelled.replace(labelled.find("name: a\n"), 8, "name: a\n  labels: {app: web}\n");
+  CHECK(lab_with(cluster, "apply", labelled).output == "pod/default/a configured\n");
+  CHECK(lab_with(cluster, "apply", labelled).output == "pod/default/a unchanged\n");
+  CHECK(object("node-2", "Pod.default.a").at("metadata").at("labels").at("app") == "web");
+  CHECK(object("node-2", "Pod.default.a").at("status").at("podIPs").size() == 2);
+
+  CHECK(lab_with(cluster, "apply", node_yaml(3)).status == 0);
+  CHECK(object("node-3", "Pod.default.a") == object("node-1", "Pod.default.a"));
+  CHECK(object("node-1", "Node.node-3").is_object());
+  CHECK(lab_with(cluster, "delete", node_yaml(1)).status == 0);
+  for (const char* name : {"Node.node-1.json", "Pod.default.a.json"}) {
+    CHECK_FALSE(std::filesystem::exists(cluster.root("node-2").objects() / name));
+  }
+}
+
+TEST_CASE("an object that was not applied in the end is taken back from the agents") {
+  const Cluster cluster(node_yaml(1) + pod_yaml("a", "node-1"));
+  const auto file = cluster.root("node-1").objects() / "Pod.default.a.json";
+  const auto before = slurp(file);
+  auto labelled = pod_yaml("a", "node-1");
+  labelled.replace(labelled.find("name: a\n"), 8, "name: a\n  labels: {app: web}\n");
+  const auto outcome = lab_with(cluster, "apply", labelled + pod_yaml("b", "node-1", R"({"mtu": 1})"));
+  CHECK(outcome.status == 1);
+  CHECK(outcome.output.find("Pod default/b") != std::string::npos);
+  CHECK(slurp(file) == before);
+  CHECK_FALSE(std::filesystem::exists(cluster.root("node-1").objects() / "Pod.default.b.json"));
+}
+
+TEST_CASE("with --agents every node has its agent, which knows the objects, and down ends it") {
+  const auto name = new_lab_name();
+  const auto lab = [&](const Command& arguments) {
+    Command command{binary("sluice-lab").string(), "--name", name};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    return run(command);
+  };
+  const auto up = lab({"up", "--agents", SLUICE_EXAMPLES "/two-nodes.yaml"});
+  CHECK_MESSAGE(up.status == 0, up.output);
+  const TextFile more(node_yaml(3));
+  CHECK(lab({"apply", more.path()}).status == 0);
+  for (const char* node : {"node-1", "node-2", "node-3"}) {
+    CAPTURE(node);
+    const loader::Root root("/run/sluice-lab/" + name + "/nodes/" + node + "/root");
+    // Three Nodes, four Pods, one Namespace.
+    CHECK(within(5s, [&] {
+      const auto status = nlohmann::json::parse(slurp(root.run() / "agent.json"), nullptr, false);
+      return status.is_object() && status.at("objects") == 8 && status.at("problems").empty();
+    }));
+    CHECK(slurp(root.prefix() / "var/log/sluiced.log").find("level=info") != std::string::npos);
+  }
+  CHECK(lab({"down"}).status == 0);
+  CHECK(remains_of(name) == "");
+}
+
 TEST_CASE("several labs with the same addresses stand side by side") {
   constexpr std::size_t kLabs = 4;
   std::vector<std::string> names;

@@ -12,8 +12,10 @@
 #include "loader/net/netns.hpp"
 #include "loader/undo.hpp"
 #include "maps/fd.hpp"
+#include "tests/lab/agent.hpp"
 #include "tests/lab/cgroup.hpp"
 #include "tests/lab/node.hpp"
+#include "tests/lab/object_folder.hpp"
 #include "tests/lab/plan.hpp"
 #include "tests/lab/pod.hpp"
 
@@ -94,73 +96,79 @@ Result<void> must_exist(const Paths& paths) {
   return refuse(ENOENT, "there is no lab " + paths.lab() + "; sluice-lab up makes one");
 }
 
-/// Names of all kinds have no "/" or "%"; where they have what shells and people stumble over, that stays.
-std::string file_name(const loader::kube::ObjectId& id) {
-  return id.kind + "." + (id.ns.empty() ? "" : id.ns + ".") + id.name + ".json";
+std::string words(const loader::kube::ObjectId& id) {
+  const auto kind = id.kind == "Node" ? "node" : id.kind == "Pod" ? "pod" : id.kind;
+  return kind + "/" + (id.ns.empty() ? "" : id.ns + "/") + id.name;
 }
 
-/// The folders of all nodes for objects, and that of the lab for nodes to come.
-Result<std::vector<Path>> object_folders(const Paths& paths) {
-  std::vector<Path> folders{paths.objects()};
-  for (const auto& node : TRY(load_nodes(paths))) folders.push_back(paths.node_root(node.name).objects());
-  return folders;
+/// Whether the object was there, and the same.
+enum class Before { kAbsent, kOther, kSame };
+
+Result<Before> give_nodes(const Lab& lab, const loader::kube::ObjectId& id, const std::string& text, Undone& undone) {
+  const auto before = TRY(get_object(lab.paths, id));
+  undone.add(
+      [&lab, id, before] { (void)(before ? put_object(lab.paths, id, *before) : remove_object(lab.paths, id)); });
+  TRY(put_object(lab.paths, id, text));
+  return !before ? Before::kAbsent : *before == text ? Before::kSame : Before::kOther;
 }
 
-Result<void> apply_nodes(const Lab& lab, const std::vector<NodeRecord>& nodes, Undone& undone, const Tell& tell) {
-  for (const auto& node : nodes) {
-    TRY(Change::go_on());
-    const auto present = TRY(load_node(lab.paths, node.name));
-    if (present && present->ready) {
-      tell("node/" + node.name + " unchanged");
-      continue;
-    }
-    if (present) TRY(destroy_node(lab.paths, node.name));
-    TRY(create_node(lab.paths, node));
-    undone.add([&lab, name = node.name] { (void)destroy_node(lab.paths, name); });
-    tell("node/" + node.name + " created");
+const char* words(Before before) {
+  return before == Before::kAbsent ? " created" : before == Before::kSame ? " unchanged" : " configured";
+}
+
+Result<void> apply_node(const Lab& lab, const Planned<NodeRecord>& planned, Undone& undone, const Tell& tell) {
+  const auto& node = planned.record;
+  const auto text = planned.object.json + "\n";
+  const auto present = TRY(load_node(lab.paths, node.name));
+  if (present && present->ready) {
+    tell(words(planned.object.id) + words(TRY(give_nodes(lab, planned.object.id, text, undone))));
+    return {};
   }
+  if (present) TRY(destroy_node(lab.paths, node.name));
+  TRY(create_node(lab.paths, node));
+  undone.add([&lab, name = node.name] { (void)destroy_node(lab.paths, name); });
+  TRY(give_nodes(lab, planned.object.id, text, undone));
+  if (const auto agent = TRY(read_file(lab.paths.agent_file()))) TRY(start_agent(lab.paths, *agent, node.name));
+  tell(words(planned.object.id) + " created");
   return {};
 }
 
 Result<void> apply_object(const Lab& lab, const Object& object, Undone& undone, const Tell& tell) {
-  const auto before = TRY(read_file(lab.paths.objects() / file_name(object.id)));
-  const auto text = object.json + "\n";
-  for (const auto& folder : TRY(object_folders(lab.paths))) {
-    const auto file = folder / file_name(object.id);
-    const auto old_text = TRY(read_file(file));
-    if (old_text == text) continue;
-    undone.add([=] { (void)(old_text ? write_file(file, *old_text) : remove_file(file)); });
-    TRY(write_file(file, text));
-  }
-  const auto what = !before ? " created" : *before == text ? " unchanged" : " configured";
-  tell(object.id.kind + "/" + (object.id.ns.empty() ? "" : object.id.ns + "/") + object.id.name + what);
+  tell(words(object.id) + words(TRY(give_nodes(lab, object.id, object.json + "\n", undone))));
   return {};
 }
 
-Result<void> apply_pods(const Lab& lab, const std::vector<PodRecord>& pods, Undone& undone, const Tell& tell) {
-  for (const auto& pod : pods) {
-    TRY(Change::go_on());
-    const auto present = TRY(load_pod(lab.paths, pod.pod));
-    if (present && present->ready) {
-      tell("pod/" + pod.pod.text() + " unchanged");
-      continue;
-    }
-    if (present) TRY(destroy_pod(lab.paths, lab.plugin, *present));
-    const auto created = TRY(create_pod(lab.paths, lab.plugin, pod));
-    undone.add([&lab, created] { (void)destroy_pod(lab.paths, lab.plugin, created); });
-    std::string line = "pod/" + pod.pod.text() + " created on " + pod.node + ":";
-    for (const auto& ip : created.ips) line += " " + ip.text();
-    tell(line);
+/// As in a cluster, agents know a new pod before it is attached, and its addresses after.
+Result<void> apply_pod(const Lab& lab, const Planned<PodRecord>& planned, Undone& undone, const Tell& tell) {
+  const auto& [pod, object] = planned;
+  const auto present = TRY(load_pod(lab.paths, pod.pod));
+  if (present && present->ready) {
+    tell(words(object.id) + words(TRY(give_nodes(lab, object.id, pod_text(object, present->ips), undone))));
+    return {};
   }
+  if (present) TRY(destroy_pod(lab.paths, lab.plugin, *present));
+  TRY(give_nodes(lab, object.id, pod_text(object, {}), undone));
+  const auto created = TRY(create_pod(lab.paths, lab.plugin, pod));
+  undone.add([&lab, created] { (void)destroy_pod(lab.paths, lab.plugin, created); });
+  TRY(give_nodes(lab, object.id, pod_text(object, created.ips), undone));
+  std::string line = words(object.id) + " created on " + pod.node + ":";
+  for (const auto& ip : created.ips) line += " " + ip.text();
+  tell(line);
   return {};
 }
 
 Result<void> apply_locked(const Lab& lab, const Objects& objects, const Tell& tell) {
   const auto plan = TRY(make_plan(objects, TRY(load_nodes(lab.paths)), TRY(load_pods(lab.paths))));
   Undone undone;
-  TRY(apply_nodes(lab, plan.nodes, undone, tell));
+  for (const auto& node : plan.nodes) {
+    TRY(Change::go_on());
+    TRY(apply_node(lab, node, undone, tell));
+  }
   for (const auto& object : plan.others) TRY(apply_object(lab, object, undone, tell));
-  TRY(apply_pods(lab, plan.pods, undone, tell));
+  for (const auto& pod : plan.pods) {
+    TRY(Change::go_on());
+    TRY(apply_pod(lab, pod, undone, tell));
+  }
   TRY(Change::go_on());
   undone.release();
   return {};
@@ -169,6 +177,7 @@ Result<void> apply_locked(const Lab& lab, const Objects& objects, const Tell& te
 Result<void> remove_pod(const Lab& lab, const PodName& name, const Tell& tell) {
   const auto pod = TRY(load_pod(lab.paths, name));
   if (pod) TRY(destroy_pod(lab.paths, lab.plugin, *pod));
+  TRY(remove_object(lab.paths, {"Pod", name.ns, name.name}));
   tell("pod/" + name.text() + (pod ? " deleted" : " is not there"));
   return {};
 }
@@ -179,14 +188,15 @@ Result<void> remove_node(const Lab& lab, const std::string& name, const Tell& te
   }
   const bool there = TRY(load_node(lab.paths, name)).has_value();
   if (there) TRY(destroy_node(lab.paths, name));
+  TRY(remove_object(lab.paths, {"Node", "", name}));
   tell("node/" + name + (there ? " deleted" : " is not there"));
   return {};
 }
 
-Result<void> remove_object(const Lab& lab, const loader::kube::ObjectId& id, const Tell& tell) {
-  const bool there = there_is(lab.paths.objects() / file_name(id));
-  for (const auto& folder : TRY(object_folders(lab.paths))) TRY(remove_file(folder / file_name(id)));
-  tell(id.kind + "/" + (id.ns.empty() ? "" : id.ns + "/") + id.name + (there ? " deleted" : " is not there"));
+Result<void> remove_other(const Lab& lab, const loader::kube::ObjectId& id, const Tell& tell) {
+  const bool there = TRY(get_object(lab.paths, id)).has_value();
+  TRY(remove_object(lab.paths, id));
+  tell(words(id) + (there ? " deleted" : " is not there"));
   return {};
 }
 
@@ -228,6 +238,8 @@ Result<void> up(const Lab& lab, const Objects& objects, const Tell& tell) {
     std::error_code error;
     std::filesystem::create_directories(lab.paths.objects(), error);
     if (error) return fail(error.value(), "make " + lab.paths.objects().string());
+    TRY(put_first_objects(lab.paths));
+    if (!lab.agent.empty()) TRY(write_file(lab.paths.agent_file(), lab.agent));
     TRY(create_underlay(lab.paths).context("make the underlay"));
     return apply_locked(lab, objects, tell);
   }();
@@ -254,7 +266,7 @@ Result<void> remove(const Lab& lab, const Objects& objects, const Tell& tell) {
     if (std::holds_alternative<loader::kube::Pod>(object.body)) {
       TRY(remove_pod(lab, {object.id.ns, object.id.name}, tell));
     } else if (!std::holds_alternative<loader::kube::Node>(object.body)) {
-      TRY(remove_object(lab, object.id, tell));
+      TRY(remove_other(lab, object.id, tell));
     }
   }
   for (const auto& object : objects) {

@@ -15,6 +15,7 @@ namespace sluice::lab {
 struct Lab {
   Paths paths;
   Path plugin;  ///< the CNI plugin that attaches pods
+  Path agent;   ///< for `up`: runs on every node, those of a later `apply` too; empty: none does
 };
 
 /// Is told of each thing that was done, in one line.
@@ -26,8 +27,9 @@ using Objects = std::vector<loader::kube::Object>;
 /// left. EEXIST: the lab is there.
 Result<void> up(const Lab& lab, const Objects& objects, const Tell& tell);
 
-/// Makes what is not there yet, first Nodes, then objects of other kinds (kept for each node's agent), then Pods. What
-/// is there already stays as it is. After an error what this call has done is undone. ENOENT: there is no such lab.
+/// Makes what is not there yet, first Nodes, then objects of other kinds, then Pods; what is there already stays. All
+/// objects are kept, as they are now, for each node's agent. After an error what this call has done is undone. ENOENT:
+/// there is no such lab.
 Result<void> apply(const Lab& lab, const Objects& objects, const Tell& tell);
 
 /// Removes the objects, Pods first, and a Node's pods with it; of each only kind, namespace and name count. Those that

@@ -19,7 +19,7 @@ namespace sluice::lab {
 namespace {
 
 constexpr const char* kFooter = R"(Examples:
-  sluice-lab up examples/two-nodes.yaml
+  sluice-lab up --agents examples/two-nodes.yaml
   sluice-lab list
   sluice-lab exec default/client -- ping -c 3 10.244.1.3
   sluice-lab node node-1 -- bpfctl flow list
@@ -29,12 +29,14 @@ constexpr const char* kFooter = R"(Examples:
 
 Objects are Kubernetes' own. A Node needs an InternalIP in status.addresses, and spec.podCIDRs for its pods; a Pod needs
 spec.nodeName. The annotation lab.sluice.dev/plugin-config of a Pod holds a JSON object whose keys go into the CNI
-plugin's configuration, e.g. {"mtu": 1400}. Objects of other kinds go to etc/sluice/objects under each node's root.)";
+plugin's configuration, e.g. {"mtu": 1400}. All objects go to etc/sluice/objects under each node's root, Pods with the
+addresses that they were given; an agent's log is var/log/sluiced.log there.)";
 
 /// What the command line says.
 struct Options {
   std::string name = "sluice";
   std::string plugin;
+  bool agents = false;
   std::vector<std::string> files;
   std::string target;
   std::vector<std::string> command;
@@ -69,7 +71,9 @@ Result<Lab> lab_of(const Options& options) {
   std::error_code error;
   const Path plugin = options.plugin.empty() ? own_plugin() : Path(options.plugin);
   if (!std::filesystem::exists(plugin, error)) return fail(ENOENT, "CNI plugin " + plugin.string());
-  return Lab{std::move(paths), std::filesystem::absolute(plugin, error)};
+  const Path agent = options.agents ? own_folder() / "sluiced" : Path();
+  if (options.agents && !std::filesystem::exists(agent, error)) return fail(ENOENT, "agent " + agent.string());
+  return Lab{std::move(paths), std::filesystem::absolute(plugin, error), agent};
 }
 
 using Work = Result<void> (*)(const Lab&, const Objects&, const Tell&);
@@ -136,9 +140,11 @@ int main(int argc, char** argv) {
     auto* const command = app.add_subcommand(name, help);
     command->add_option("FILE", options.files, "YAML or JSON files of Kubernetes objects")->required();
     command->callback([&, work] { status = report(change(options, work), false); });
+    return command;
   };
-  changing("up", "Make a lab from the Nodes and Pods of the files", up);
-  changing("apply", "Add what is not there yet; replace objects of other kinds", apply);
+  changing("up", "Make a lab from the Nodes and Pods of the files", up)
+      ->add_flag("--agents", options.agents, "run sluiced, which lies beside this program, on every node");
+  changing("apply", "Add what is not there yet; replace what agents know of the rest", apply);
   changing("delete", "Remove what the files name; a Node's pods go with it", remove);
 
   auto* const exec = app.add_subcommand("exec", "Run a command in a pod's network");

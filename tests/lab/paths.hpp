@@ -35,14 +35,17 @@ class Paths {
   [[nodiscard]] const std::string& lab() const { return lab_; }
   [[nodiscard]] Path folder() const { return Path(kLabs) / lab_; }
   [[nodiscard]] Path lock_file() const { return Path(kLabs) / (lab_ + ".lock"); }
-  /// The objects of other kinds than Node and Pod, for nodes that come later.
+  /// What each node's agent is to know, for nodes that come later.
   [[nodiscard]] Path objects() const { return folder() / "objects"; }
+  /// Holds the path of the agent that runs on every node; not there: none does.
+  [[nodiscard]] Path agent_file() const { return folder() / "agent"; }
   [[nodiscard]] Path underlay_netns() const { return netns("underlay"); }
 
   [[nodiscard]] Path nodes() const { return folder() / "nodes"; }
   [[nodiscard]] Path node(const std::string& name) const { return nodes() / name; }
   [[nodiscard]] Path node_record(const std::string& name) const { return node(name) / "node.json"; }
   [[nodiscard]] loader::Root node_root(const std::string& name) const { return loader::Root(node(name) / "root"); }
+  [[nodiscard]] Path agent_log(const std::string& node) const { return this->node(node) / "root/var/log/sluiced.log"; }
   [[nodiscard]] Path node_netns(const std::string& name) const { return netns(name); }
 
   [[nodiscard]] Path pods() const { return folder() / "pods"; }

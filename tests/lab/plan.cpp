@@ -87,13 +87,13 @@ Result<Plan> make_plan(const std::vector<Object>& objects, const std::vector<Nod
   for (const auto& object : objects) {
     if (!seen.insert(object.id).second) return wrong(object, "is there twice");
     if (!std::holds_alternative<loader::kube::Node>(object.body)) continue;
-    plan.nodes.push_back(TRY(plan_node(object, all_nodes)));
+    plan.nodes.push_back({TRY(plan_node(object, all_nodes)), object});
     std::erase_if(all_nodes, [&](const NodeRecord& other) { return other.name == object.id.name; });
-    all_nodes.push_back(plan.nodes.back());
+    all_nodes.push_back(plan.nodes.back().record);
   }
   for (const auto& object : objects) {
     if (std::holds_alternative<loader::kube::Pod>(object.body)) {
-      plan.pods.push_back(TRY(plan_pod(object, all_nodes, pods)));
+      plan.pods.push_back({TRY(plan_pod(object, all_nodes, pods)), object});
     } else if (!std::holds_alternative<loader::kube::Node>(object.body)) {
       plan.others.push_back(object);
     }

@@ -9,10 +9,16 @@
 
 namespace sluice::lab {
 
+template <typename Record>
+struct Planned {
+  Record record;
+  loader::kube::Object object;  ///< that it is made of
+};
+
 struct Plan {
-  std::vector<NodeRecord> nodes;
+  std::vector<Planned<NodeRecord>> nodes;
   std::vector<loader::kube::Object> others;
-  std::vector<PodRecord> pods;
+  std::vector<Planned<PodRecord>> pods;
 };
 
 /// The objects as records, checked against each other and against the nodes and pods that are there. EINVAL: an object

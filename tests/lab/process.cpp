@@ -110,6 +110,29 @@ Result<Finished> run(const Inside& inside, const Path& program, const std::map<s
   return finished;
 }
 
+Result<pid_t> start(const Inside& inside, const std::vector<std::string>& command,
+                    const std::map<std::string, std::string>& extra, const Path& log) {
+  const auto doing = "start " + command.front();
+  std::error_code error;
+  std::filesystem::create_directories(log.parent_path(), error);
+  if (error) return fail(error.value(), "make " + log.parent_path().string());
+  const int log_fd = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (log_fd < 0) return fail(errno, "open " + log.string());
+  const Fd output(log_fd);
+  const int null_fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null_fd < 0) return fail(errno, doing);
+  const Fd null(null_fd);
+  const pid_t child = ::fork();
+  if (child < 0) return fail(errno, doing);
+  if (child > 0) return child;
+  ::setsid();
+  if (::dup2(null_fd, STDIN_FILENO) >= 0 && ::dup2(log_fd, STDOUT_FILENO) >= 0 && ::dup2(log_fd, STDERR_FILENO) >= 0) {
+    const auto words = become(inside, command, extra).message + "\n";
+    (void)!::write(STDERR_FILENO, words.data(), words.size());
+  }
+  ::_exit(127);
+}
+
 Error become(const Inside& inside, const std::vector<std::string>& command,
              const std::map<std::string, std::string>& extra) {
   const auto doing = "run " + command.front();
