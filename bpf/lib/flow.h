@@ -241,9 +241,10 @@ static __always_inline const struct flow_entry *flow_lookup(const struct __sk_bu
 static __always_inline bool flow_insert(const struct flow_key *key, const struct flow_entry *entry)
 {
 	for (int i = 0; i < FLOW_INSERT_ATTEMPTS; i++) {
+		if (i)
+			counter_add(COUNTER_FLOW_INSERT_RETRIED);
 		if (!bpf_map_update_elem(&flows, key, entry, BPF_ANY))
 			return true;
-		counter_add(COUNTER_FLOW_INSERT_RETRIED);
 	}
 	counter_add(COUNTER_FLOW_INSERT_FAILED);
 	return false;

@@ -119,9 +119,16 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   // A kill between here and the end leaves two generations side by side, which the next load must not take for one.
   TRY(write_load_record(root, {SLUICE_VERSION, identity, false}));
   LoadReport report{former ? LoadReport::Outcome::kUpgraded : LoadReport::Outcome::kLoaded, 0, object.warnings()};
-  report.hooks = TRY(switch_programs(TRY(places(root)), next, former));
+  const std::vector<Place> all = TRY(places(root));
+  report.hooks = TRY(switch_programs(all, next, former));
+  Undo hooks([&] {
+    if (!former) return;
+    (void)switch_programs(all, *former, std::nullopt);
+    (void)pin_programs(root, *former);
+  });
   TRY(pin_programs(root, next));
   TRY(write_load_record(root, {SLUICE_VERSION, identity, true}));
+  hooks.release();
   pins.release();
   remove_old_maps(root);
   return report;

@@ -102,8 +102,8 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
   // DROP_INTERNAL stands for "cannot be": element 0 of an array is always there.
   const std::map<drop_reason, std::string> out_of_reach = {
       {DROP_INTERNAL, "the maps it is about have all their elements"},
-      {DROP_NO_PORT, "16 ports at random would have to be taken"},
-      {DROP_FLOW_TABLE, "an LRU makes room"}};
+      {DROP_NO_PORT, "16 ports at random would have to be taken; refusal_test.cpp has a table where they are"},
+      {DROP_FLOW_TABLE, "an LRU makes room; refusal_test.cpp has a table that does not"}};
 #define X(number, name, text) CHECK_MESSAGE(rows.contains(DROP_##name) != out_of_reach.contains(DROP_##name), #name);
   SLUICE_DROP_REASONS(X)
 #undef X

@@ -151,7 +151,9 @@ pod_bpf* load(const Settings& settings) {
   std::memcpy(data.cfg_host_mac, settings.host_mac.bytes.data(), 6);
   bpf_map__set_max_entries(skeleton->maps.flows, settings.flows);
   bpf_map__set_max_entries(skeleton->maps.endpoints, 64);
-  bpf_map__set_max_entries(skeleton->maps.fragments, 1024);
+  bpf_map__set_max_entries(skeleton->maps.fragments, settings.fragments);
+  for (bpf_map* map : {skeleton->maps.flows, skeleton->maps.fragments})
+    if (settings.full_refuses) bpf_map__set_type(map, BPF_MAP_TYPE_HASH);
   for (bpf_map* map : {skeleton->maps.backends, skeleton->maps.backend_slots, skeleton->maps.policies})
     bpf_map__set_max_entries(map, 4096);
   if (const int err = pod_bpf::load(skeleton); err != 0) {

@@ -29,6 +29,9 @@ struct Settings {
   /// By maps::flow_timeout; without one, as the program has it.
   std::array<std::optional<std::chrono::seconds>, maps::TIMEOUT_MAX> timeouts{};
   std::uint32_t flows = 4096;
+  std::uint32_t fragments = 1024;
+  /// The tables of flows and fragments refuse what finds them full, as an LRU does only by bad luck.
+  bool full_refuses = false;
   std::uint32_t icmp_errors_per_second = 1000;
   std::string icmp_source_v4 = "192.0.2.1";
   std::string icmp_source_v6 = "2001:db8::1";

@@ -3,6 +3,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "loader/config.hpp"
 #include "loader/net/netlink.hpp"
 
@@ -36,11 +38,11 @@ void configure_inside(const Netns& netns, const std::vector<Address>& addresses)
 }  // namespace
 
 Pod::Pod(Node& node, loader::program::Datapath& datapath, const std::string& name, const std::string& v4,
-         const std::string& v6)
+         const std::string& v6, loader::AttachMode mode)
     : path_("/run/" + name), netns_(std::make_unique<Netns>(must(Netns::create(path_)))) {
   const std::vector<Address> addresses = {must(Address::parse(v4)), must(Address::parse(v6))};
   const auto host_end = node.add_interface(name, *netns_, kPodInterface, kPodMac);
-  must(datapath.attach_pod(host_end.ifindex, name, loader::AttachMode::kAuto));
+  attach_by(datapath, host_end, mode);
   auto netlink = must(Netlink::open());
   must(netlink.set_up(host_end.ifindex));
   configure_inside(*netns_, addresses);
@@ -63,6 +65,13 @@ pid_t Pod::start(const std::function<bool()>& work) const {
     return {};
   });
   _exit(inside && good ? 0 : 1);
+}
+
+void attach_by(loader::program::Datapath& datapath, const loader::net::Link& host_end, loader::AttachMode mode) {
+  auto attached = datapath.attach_pod(host_end.ifindex, host_end.name, mode);
+  if (mode == loader::AttachMode::kTcx && attached.failed_with(EOPNOTSUPP))
+    attached = datapath.attach_pod(host_end.ifindex, host_end.name, loader::AttachMode::kClsact);
+  must(std::move(attached));
 }
 
 int exit_status(pid_t child) {

@@ -135,12 +135,14 @@ NodeConfig config_of_round(int round) {
 
 }  // namespace
 
-TEST_CASE("a hundred upgrades in a row, under the load of sixteen processes, fail no transaction") {
+TEST_CASE(
+    "a hundred upgrades in a row, of both kinds of hooks and under the load of sixteen processes, fail no "
+    "transaction") {
   Node node;
   must(program::load(node.root(), config_of_round(0)));
   auto datapath = must(program::Datapath::open(node.root()));
-  const Pod client(node, datapath, "sluclient", "10.0.0.5", "fd00::5");
-  const Pod server(node, datapath, "sluserver", "10.0.0.6", "fd00::6");
+  const Pod client(node, datapath, "sluclient", "10.0.0.5", "fd00::5", AttachMode::kClsact);
+  const Pod server(node, datapath, "sluserver", "10.0.0.6", "fd00::6", AttachMode::kTcx);
   const auto shared = make_shared_memory();
 
   const pid_t serving = server.start([&] { return serve(*shared); });

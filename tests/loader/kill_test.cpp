@@ -1,0 +1,150 @@
+// Whatever is killed at any of its steps, the next command finishes it.
+//
+// A step is a system call that changes what outlives the process: files, pins, mounts, links, filters. The work runs in
+// a child that is traced, and is killed before its first step, then before its second, until it gets to its end.
+#include <doctest/doctest.h>
+#include <linux/bpf.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+#include "loader/program/datapath.hpp"
+#include "loader/program/lifecycle.hpp"
+#include "tests/loader/hanging.hpp"
+#include "tests/loader/node.hpp"
+
+using namespace sluice;          // NOLINT(google-build-using-namespace)
+using namespace sluice::loader;  // NOLINT(google-build-using-namespace)
+using namespace sluice::test;    // NOLINT(google-build-using-namespace)
+using program::Datapath;
+
+namespace {
+
+constexpr int kMostSteps = 400;
+
+bool is_step(const __ptrace_syscall_info& call) {
+  switch (call.entry.nr) {
+    case SYS_bpf:
+      return call.entry.args[0] == BPF_OBJ_PIN || call.entry.args[0] == BPF_LINK_CREATE ||
+             call.entry.args[0] == BPF_LINK_UPDATE || call.entry.args[0] == BPF_LINK_DETACH;
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_write:
+    case SYS_rename:
+    case SYS_renameat:
+    case SYS_renameat2:
+    case SYS_unlink:
+    case SYS_unlinkat:
+    case SYS_rmdir:
+    case SYS_mkdir:
+    case SYS_mkdirat:
+    case SYS_mount:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// True where the child is about to make a step; false where it only enters another call or comes out of one.
+bool at_step(pid_t child) {
+  __ptrace_syscall_info call{};
+  REQUIRE(ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof(call), &call) > 0);
+  return call.op == PTRACE_SYSCALL_INFO_ENTRY && is_step(call);
+}
+
+/// Does `work` in a child that is killed before step number `step`, the first of which is 1. False: it came to its end.
+bool killed_before_step(int step, const std::function<bool()>& work) {
+  const pid_t child = fork();
+  if (child == 0) {
+    ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    raise(SIGSTOP);
+    _exit(work() ? 0 : 1);
+  }
+  int status = 0, steps = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) == 0);
+  while (WIFSTOPPED(status)) {
+    if (WSTOPSIG(status) == (SIGTRAP | 0x80) && at_step(child) && ++steps == step) kill(child, SIGKILL);
+    ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);  // fails where it has just been killed
+    REQUIRE(waitpid(child, &status, 0) == child);
+  }
+  if (WIFSIGNALED(status)) return true;
+  CHECK(WEXITSTATUS(status) == 0);
+  return false;
+}
+
+/// Does `work` killed at each of its steps in turn, then at none; `check` after each. Returns the number of steps.
+int at_every_step(const std::function<bool()>& work, const std::function<void()>& check) {
+  for (int step = 1; step < kMostSteps; step++) {
+    CAPTURE(step);
+    const bool killed = killed_before_step(step, work);
+    check();
+    if (!killed) return step - 1;
+  }
+  FAIL("it does not come to its end");
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("an upgrade that is killed at any step leaves programs on every hook, and the next load finishes it") {
+  Node node;
+  must(program::load(node.root(), config_with_udp_timeout(60)));
+  auto datapath = must(Datapath::open(node.root()));
+  attach_both_ways(node, datapath, "slukup");
+  int round = 0;
+  const int steps =
+      at_every_step([&] { return bool(program::load(node.root(), config_with_udp_timeout(100 + round))); },
+                    [&] {
+                      round++;
+                      CHECK(hanging(node).hooks == 4);
+                      CHECK(Datapath::open(node.root()));
+                      must(program::load(node.root(), config_with_udp_timeout(60)));
+                      CHECK(hanging(node).hooks == 4);
+                      CHECK(hanging(node).ids == pinned_ids(node));
+                      CHECK(unfinished_pins(node).empty());
+                    });
+  CHECK(steps > 10);  // four hooks, two pins, the record twice
+}
+
+TEST_CASE("a first load that is killed at any step is finished by the next") {
+  auto node = std::make_unique<Node>();
+  const int steps = at_every_step([&] { return bool(program::load(node->root(), config_with_udp_timeout(60))); },
+                                  [&] {
+                                    must(program::load(node->root(), config_with_udp_timeout(60)));
+                                    CHECK(Datapath::open(node->root()));
+                                    CHECK(unfinished_pins(*node).empty());
+                                    node = std::make_unique<Node>();
+                                  });
+  CHECK(steps > 10);
+}
+
+TEST_CASE("a removal that is killed at any step is finished by the next") {
+  std::unique_ptr<Node> node;
+  const auto fresh = [&] {
+    node.reset();  // takes the interfaces away before there are new ones of the same names
+    node = std::make_unique<Node>();
+    must(program::load(node->root(), config_with_udp_timeout(60)));
+    auto datapath = must(Datapath::open(node->root()));
+    attach_both_ways(*node, datapath, "slukre");
+  };
+  fresh();
+  const int steps =
+      at_every_step([&] { return bool(program::remove(node->root())); },
+                    [&] {
+                      must(program::remove(node->root()));
+                      CHECK(!std::filesystem::exists(node->root().pins()));
+                      CHECK(program::load_record(node->root()).failed_with(ENOENT));
+                      must(program::load(node->root(), config_with_udp_timeout(60)));
+                      CHECK(hanging(*node).hooks == 0);  // of the programs of before, too: they would be listed
+                      fresh();
+                    });
+  CHECK(steps > 10);
+}
