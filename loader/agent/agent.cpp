@@ -62,6 +62,7 @@ struct Agent {
 int on_care(sd_event_source* timer, std::uint64_t /*now*/, void* agent) {
   auto* self = static_cast<Agent*>(agent);
   self->care();
+  self->objects.take(self->config);
   self->objects.apply(self->config);
   return sd_event_source_set_time_relative(timer, kCareIntervalUs);
 }
@@ -73,8 +74,10 @@ int on_objects(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*events*/
 }
 
 int on_hangup(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, void* agent) {
-  if (auto done = static_cast<Agent*>(agent)->reload(); !done)
+  auto* self = static_cast<Agent*>(agent);
+  if (auto done = self->reload(); !done)
     spdlog::error("msg=\"configuration not taken over, the former one stays in force: {}\"", done.error().message);
+  self->objects.apply(self->config);
   return 0;
 }
 

@@ -1,10 +1,9 @@
 #include "loader/agent/objects.hpp"
 
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -14,33 +13,29 @@
 namespace sluice::loader::agent {
 namespace {
 
-std::string node_name(const NodeConfig& config) {
-  if (!config.node_name.empty()) return config.node_name;
-  std::array<char, 256> host{};
-  return gethostname(host.data(), host.size() - 1) == 0 ? host.data() : "";
-}
+using std::chrono::system_clock;
 
-/// Its Node object says where the node is; without one, its configuration.
-state::service::NodeView view_of(const state::Cluster& cluster, const NodeConfig& config) {
-  state::service::NodeView view;
-  view.here.node = node_name(config);
-  view.addresses = config.node_addresses;
-  const kube::Object* object = cluster.find({"Node", "", view.here.node});
-  const auto* node = object != nullptr ? std::get_if<kube::Node>(&object->body) : nullptr;
-  if (node == nullptr) return view;
-  view.here.zone = node->zone;
-  if (!node->internal_addresses.empty()) view.addresses = node->internal_addresses;
-  view.addresses.insert(view.addresses.end(), node->external_addresses.begin(), node->external_addresses.end());
-  return view;
+/// RFC 3339, in UTC; empty for none.
+std::string text_of(system_clock::time_point time) {
+  if (time == system_clock::time_point()) return {};
+  const std::time_t seconds = system_clock::to_time_t(time);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[sizeof "2026-01-01T00:00:00Z"];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
 }
 
 }  // namespace
 
-Result<Objects> Objects::open(const Root& root) { return Objects(root, TRY(kube::FolderSource::open(root.objects()))); }
+Result<Objects> Objects::open(const Root& root) {
+  Objects objects(root, TRY(kube::FolderSource::open(root.objects())));
+  objects.works_.push_back({.part = services_part(root)});
+  return objects;
+}
 
-Result<state::service::Report> Objects::apply_services(const state::service::NodeView& node) {
-  if (!services_) services_ = TRY(state::service::Services::open(root_));
-  return services_->update(cluster_, pending_, node);
+void Objects::maps_are_new() {
+  for (Work& work : works_) work.part->maps_are_new();
 }
 
 void Objects::take(const NodeConfig& config) {
@@ -55,7 +50,8 @@ void Objects::take(const NodeConfig& config) {
     return;
   }
   started_ = true;
-  for (kube::ObjectId& id : cluster_.take(*batch)) pending_.push_back(std::move(id));
+  const auto changed = cluster_.take(*batch);
+  for (Work& work : works_) work.pending.insert(work.pending.end(), changed.begin(), changed.end());
   apply(config);
 }
 
@@ -70,31 +66,49 @@ void Objects::note_problems() {
 }
 
 void Objects::apply(const NodeConfig& config) {
-  const auto begin = std::chrono::steady_clock::now();
-  const auto report = apply_services(view_of(cluster_, config));
-  took_ = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
-  if (report) {
-    if (report->services > 0)
-      spdlog::info("msg=\"services in force\" services={} written={} us={}", report->services, report->written,
-                   took_.count());
-    pending_.clear();
-    failure_.clear();
-  } else if (failure_ != report.error().message) {
-    failure_ = report.error().message;
-    spdlog::error("msg=\"{}\"", failure_);
-  }
+  for (Work& work : works_) apply(work, config);
   write_status();
 }
 
-/// For people and bpfctl; replaced whole. That it cannot be written stops nothing.
+void Objects::apply(Work& work, const NodeConfig& config) const {
+  const auto begin = std::chrono::steady_clock::now();
+  const auto done = work.part->apply(cluster_, work.pending, config);
+  if (!done) {
+    // Once each, however long it lasts.
+    std::sort(work.pending.begin(), work.pending.end());
+    work.pending.erase(std::unique(work.pending.begin(), work.pending.end()), work.pending.end());
+    if (work.failure == done.error().message) return;
+    work.failure = done.error().message;
+    spdlog::error("msg=\"{}: {}; what was in force stays\" part={}", work.part->name(), work.failure,
+                  work.part->name());
+    return;
+  }
+  if (!work.failure.empty())
+    spdlog::info("msg=\"{} can be applied again\" part={}", work.part->name(), work.part->name());
+  work.failure.clear();
+  if (work.pending.empty() && done->written == 0 && work.applied != system_clock::time_point()) return;
+  work.pending.clear();
+  work.applied = system_clock::now();
+  work.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
+  if (done->compiled > 0)
+    spdlog::info("msg=\"{} in force\" part={} compiled={} written={} us={}", work.part->name(), work.part->name(),
+                 done->compiled, done->written, work.took.count());
+}
+
+/// Replaced whole. That it cannot be written stops nothing.
 void Objects::write_status() const {
-  nlohmann::json problems = nlohmann::json::array();
+  using nlohmann::json;
+  json problems = json::array();
   for (const kube::Problem& problem : problems_)
     problems.push_back({{"file", problem.place}, {"message", problem.message}});
-  nlohmann::json status{{"objects", cluster_.size()},
-                        {"problems", problems},
-                        {"failure", failure_},
-                        {"applyMicroseconds", took_.count()}};
+  json parts = json::array();
+  for (const Work& work : works_)
+    parts.push_back({{"name", work.part->name()},
+                     {"failure", work.failure},
+                     {"applied", text_of(work.applied)},
+                     {"microseconds", work.took.count()},
+                     {"pending", work.pending.size()}});
+  const json status{{"objects", cluster_.counts()}, {"problems", problems}, {"parts", parts}};
   const std::filesystem::path file = root_.run() / "agent.json", next = root_.run() / "agent.json.new";
   std::ofstream(next) << status.dump(2) << '\n';
   std::error_code error;

@@ -1,19 +1,23 @@
-/// The cluster's objects on their way into the maps: takes what the source has, and applies it. What cannot be applied
-/// is said, and tried again with the next change and by and by; what was applied before stays in force.
+/// The cluster's objects on their way into the maps: takes what the source has, and has each part of the agent apply
+/// it. What cannot be applied is said, and tried again with the next change and by and by; what was applied before
+/// stays in force.
+///
+/// What there is, what is wrong and when each part was done last stands in agent.json in the run folder:
+/// {"objects": {"Pod": 3}, "problems": [{"file", "message"}], "parts": [{"name", "failure", "applied", "microseconds",
+/// "pending"}]}. `failure` is empty where the last try succeeded; `applied` is the time of the last success (RFC 3339,
+/// empty: never) and `microseconds` what it took; `pending` counts the changes that wait for one.
 #pragma once
 
 #include <chrono>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "loader/agent/part.hpp"
 #include "loader/config.hpp"
 #include "loader/kube/source.hpp"
 #include "loader/root.hpp"
 #include "loader/state/cluster.hpp"
-#include "loader/state/service/services.hpp"
 
 namespace sluice::loader::agent {
 
@@ -28,23 +32,29 @@ class Objects {
   /// Tries again what failed; all of it where the maps are new ones.
   void apply(const NodeConfig& config);
   /// The datapath was loaded anew: its maps are empty.
-  void maps_are_new() { services_.reset(); }
+  void maps_are_new();
 
  private:
-  Objects(const Root& root, std::unique_ptr<kube::Source> source) : root_(root), source_(std::move(source)) {}
-  Result<state::service::Report> apply_services(const state::service::NodeView& node);
+  /// A part, and how it fares.
+  struct Work {
+    std::unique_ptr<Part> part;
+    std::vector<kube::ObjectId> pending{};  ///< changed since the last success
+    std::string failure{};                  ///< of the last try; empty: it succeeded
+    std::chrono::system_clock::time_point applied{};
+    std::chrono::microseconds took{0};
+  };
+
+  Objects(Root root, std::unique_ptr<kube::Source> source) : root_(std::move(root)), source_(std::move(source)) {}
+  void apply(Work& work, const NodeConfig& config) const;
   void note_problems();
   void write_status() const;
 
   Root root_;
   std::unique_ptr<kube::Source> source_;
   state::Cluster cluster_;
-  std::vector<kube::ObjectId> pending_;  ///< changed since the last success
-  std::optional<state::service::Services> services_;
+  std::vector<Work> works_;
   std::vector<kube::Problem> problems_;  ///< sorted
-  std::string failure_;                  ///< of the last apply; empty: it succeeded
-  std::chrono::microseconds took_{0};
-  bool started_ = false;  ///< the first look at the objects is over
+  bool started_ = false;                 ///< the first look at the objects is over
 };
 
 }  // namespace sluice::loader::agent

@@ -85,6 +85,7 @@ Result<EndpointSlice> decode_endpoint_slice(const Field& document, const Object&
   TRY(decode_ports(document, slice));
   const auto endpoints = TRY(TRY(document.at("endpoints")).elements());
   if (slice.address_type == AddressType::kFqdn) return slice;
+  slice.endpoints.reserve(endpoints.size());
   for (const auto& element : endpoints) slice.endpoints.push_back(TRY(decode_endpoint(element, slice.address_type)));
   return slice;
 }

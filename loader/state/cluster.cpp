@@ -20,10 +20,10 @@ std::vector<kube::ObjectId> Cluster::take(const kube::Batch& batch) {
       if (index->second.empty()) slices_.erase(index);
     }
     if (!change.object) {
-      objects_.erase(change.id);
+      if (objects_.erase(change.id) > 0 && --counts_[change.id.kind] == 0) counts_.erase(change.id.kind);
       continue;
     }
-    objects_[change.id] = change.object;
+    if (objects_.insert_or_assign(change.id, change.object).second) ++counts_[change.id.kind];
     if (const auto* slice = slice_of(change.object.get())) {
       changed.push_back({"Service", change.id.ns, slice->service});
       slices_[{change.id.ns, slice->service}].insert(change.id);

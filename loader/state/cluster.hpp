@@ -27,10 +27,12 @@ class Cluster {
   }
   /// The EndpointSlices of a Service.
   [[nodiscard]] std::vector<const kube::EndpointSlice*> slices(const std::string& ns, const std::string& service) const;
-  [[nodiscard]] std::size_t size() const { return objects_.size(); }
+  /// How many there are of each kind.
+  [[nodiscard]] const std::map<std::string, std::size_t>& counts() const { return counts_; }
 
  private:
   std::map<kube::ObjectId, kube::ObjectPtr> objects_;
+  std::map<std::string, std::size_t> counts_;
   std::map<std::pair<std::string, std::string>, std::set<kube::ObjectId>> slices_;  ///< by namespace and Service
 };
 

@@ -222,10 +222,11 @@ TEST_CASE("with --agents every node has its agent, which knows the objects, and 
   for (const char* node : {"node-1", "node-2", "node-3"}) {
     CAPTURE(node);
     const loader::Root root("/run/sluice-lab/" + name + "/nodes/" + node + "/root");
-    // Three Nodes, four Pods, one Namespace.
+    const nlohmann::json want{{"Namespace", 1}, {"Node", 3}, {"Pod", 4}};
     CHECK(within(5s, [&] {
       const auto status = nlohmann::json::parse(slurp(root.run() / "agent.json"), nullptr, false);
-      return status.is_object() && status.at("objects") == 8 && status.at("problems").empty();
+      return status.is_object() && status.at("objects") == want && status.at("problems").empty() &&
+             status.at("parts").at(0).at("failure") == "";
     }));
     CHECK(slurp(root.prefix() / "var/log/sluiced.log").find("level=info") != std::string::npos);
   }

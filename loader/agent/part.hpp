@@ -1,0 +1,41 @@
+/// A part of the agent's work on objects: from some kinds of them to some maps. Parts know nothing of each other; each
+/// fails, and is tried again, by itself.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "loader/config.hpp"
+#include "loader/root.hpp"
+#include "loader/state/cluster.hpp"
+#include "maps/result.hpp"
+
+namespace sluice::loader::agent {
+
+struct Applied {
+  std::size_t compiled = 0;  ///< objects that were looked at anew
+  std::size_t written = 0;   ///< elements of maps
+};
+
+class Part {
+ public:
+  Part() = default;
+  Part(const Part&) = delete;
+  Part& operator=(const Part&) = delete;
+  virtual ~Part() = default;
+
+  /// "services": its name in the log and in agent.json.
+  [[nodiscard]] virtual const char* name() const = 0;
+  /// Brings the maps to what the objects say. `changed` names those that came since the last success; the first call
+  /// takes all of the cluster. `config` says which node this is. An error changes nothing that was in force.
+  virtual Result<Applied> apply(const state::Cluster& cluster, const std::vector<kube::ObjectId>& changed,
+                                const NodeConfig& config) = 0;
+  /// The datapath was loaded anew: its maps are empty.
+  virtual void maps_are_new() = 0;
+};
+
+/// Services and EndpointSlices, with this node's Node.
+std::unique_ptr<Part> services_part(const Root& root);
+
+}  // namespace sluice::loader::agent
