@@ -1,10 +1,13 @@
 #include "cni/interface.hpp"
 
+#include <linux/rtnetlink.h>
 #include <sys/random.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <limits>
+#include <thread>
 
 #include "loader/config.hpp"
 
@@ -18,6 +21,8 @@ using loader::net::Route;
 
 // Tables of the pod's rules: these two bytes ("SL"), then the interface's index.
 constexpr int kFirstPolicyTable = 0x534c0000;
+constexpr auto kLocalTimeout = std::chrono::seconds(5);
+constexpr auto kLocalInterval = std::chrono::milliseconds(1);
 
 bool is_default(const ResultRoute& route) { return route.destination.length == 0; }
 
@@ -54,6 +59,26 @@ Result<void> route_by_source(Netlink& pod, const PodEnd& end, bool v4, int table
   TRY(pod.add_route(route));
   for (const auto& address : end.addresses) {
     if (address.is_v4() == v4) TRY(pod.add_rule({address, table}));
+  }
+  return {};
+}
+
+/// Waits until the pod answers for its IPv6 addresses. The kernel acknowledges one before it makes the local route to
+/// it, in a worker that has to wait for the rtnl lock (net/ipv6/addrconf.c, addrconf_dad_work), also without duplicate
+/// address detection; a packet that comes earlier is lost.
+Result<void> await_local(Netlink& pod, const PodEnd& end) {
+  const auto deadline = std::chrono::steady_clock::now() + kLocalTimeout;
+  for (const auto& address : end.addresses) {
+    const auto is_local = [&](const Route& route) { return route.destination == Prefix::host(address); };
+    while (!address.is_v4()) {
+      const auto routes = TRY(pod.routes(end.ifindex, RT_TABLE_LOCAL));
+      if (std::any_of(routes.begin(), routes.end(), is_local)) break;
+      if (std::chrono::steady_clock::now() > deadline) {
+        return refuse(ETIMEDOUT,
+                      "wait for the local route to " + address.text() + ": the kernel has not made it in 5 s");
+      }
+      std::this_thread::sleep_for(kLocalInterval);
+    }
   }
   return {};
 }
@@ -99,6 +124,7 @@ Result<PodRouting> configure_pod_end(Netlink& pod, const Netns& netns, const Pod
       return added.error();
     }
   }
+  TRY(await_local(pod, end));
   return routing;
 }
 

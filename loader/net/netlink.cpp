@@ -282,10 +282,11 @@ Result<void> Netlink::delete_route(const Route& route) {
 
 namespace {
 
-/// nullopt: not a unicast route over one device.
+/// nullopt: not a unicast or local route over one device.
 std::optional<Route> route_of(nl_object* object) {
   auto* const source = reinterpret_cast<rtnl_route*>(object);
-  if (rtnl_route_get_type(source) != RTN_UNICAST || rtnl_route_get_nnexthops(source) != 1) return std::nullopt;
+  const auto type = rtnl_route_get_type(source);
+  if ((type != RTN_UNICAST && type != RTN_LOCAL) || rtnl_route_get_nnexthops(source) != 1) return std::nullopt;
   rtnl_nexthop* const hop = rtnl_route_nexthop_n(source, 0);
   Route route;
   route.family_v4 = rtnl_route_get_family(source) == AF_INET;

@@ -98,8 +98,8 @@ class Netlink {
   Result<void> add_route(const Route& route);
   /// Deletes the route of the same table to the same destination over the same device. Succeeds when it is gone.
   Result<void> delete_route(const Route& route);
-  /// The unicast routes over this device of one table, those that the kernel made from addresses included. 0: the main
-  /// table.
+  /// The unicast and local routes over this device of one table, those that the kernel made from addresses included.
+  /// 0: the main table.
   Result<std::vector<Route>> routes(int ifindex, int table = 0);
 
   /// A rule is nobody's device's: it stays until it is deleted. Adding one that is there is no error.

@@ -1,6 +1,8 @@
 // Which addresses pods are given, by Sluice itself and by the plugins that it delegates to.
 #include <doctest/doctest.h>
+#include <linux/rtnetlink.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <future>
 #include <set>
@@ -31,6 +33,16 @@ std::size_t host_local_addresses(const Host& host) {
     if (name != "lock" && !name.starts_with("last_reserved_ip")) count++;
   }
   return count;
+}
+
+/// The kernel takes packets to each of the addresses for the pod's own.
+bool answers_for(const Container& pod, const std::vector<Address>& addresses) {
+  auto netlink = pod.netlink();
+  const auto local = must(netlink.routes(must(netlink.link("eth0")).ifindex, RT_TABLE_LOCAL));
+  return std::all_of(addresses.begin(), addresses.end(), [&](const Address& address) {
+    return std::any_of(local.begin(), local.end(),
+                       [&](const auto& route) { return route.destination == Prefix::host(address); });
+  });
 }
 
 }  // namespace
@@ -135,7 +147,13 @@ TEST_CASE("50 ADDs at a time give 50 different addresses of each family") {
   const Host host;
   const std::vector<Container> pods(50);
   std::vector<std::future<Answer>> running;
-  for (const auto& pod : pods) running.push_back(std::async(std::launch::async, [&] { return host.add(pod); }));
+  for (const auto& pod : pods) {
+    running.push_back(std::async(std::launch::async, [&] {
+      auto added = host.add(pod);
+      CHECK(answers_for(pod, added.addresses()));
+      return added;
+    }));
+  }
   std::set<Address> given;
   for (auto& one : running) {
     const auto added = one.get();
@@ -144,6 +162,7 @@ TEST_CASE("50 ADDs at a time give 50 different addresses of each family") {
   }
   CHECK(given.size() == 100);
   CHECK(host.datapath().endpoints().value_or({}).size() == 100);
+  CHECK(pods.front().reaches(*given.rbegin()));
   running.clear();
   for (const auto& pod : pods) running.push_back(std::async(std::launch::async, [&] { return host.del(pod); }));
   for (auto& one : running) CHECK(one.get().good());
