@@ -1,5 +1,6 @@
 #include "cni/take_down.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 
@@ -18,9 +19,26 @@ namespace {
 using loader::program::Datapath;
 using loader::state::Attachment;
 
+/// What no record names: the entries of the interface, and those whose interface is gone.
+Result<void> forget_unnamed(Datapath& datapath, const Attachment& attachment) {
+  auto host = TRY(loader::net::Netlink::open());
+  // In this order: the interface of an entry is there before the entry.
+  const auto endpoints = TRY(datapath.endpoints());
+  const auto links = TRY(host.links());
+  for (const auto& [address, endpoint] : endpoints) {
+    const auto link = std::find_if(links.begin(), links.end(), [ifindex = endpoint.ifindex](const auto& candidate) {
+      return candidate.ifindex == ifindex;
+    });
+    if (link != links.end() && (attachment.adopted || link->name != attachment.host_ifname)) continue;
+    TRY(datapath.erase_endpoint(address, endpoint.ifindex));
+  }
+  return {};
+}
+
 /// From here on no packet is delivered to the pod, and none of its own is taken.
 Result<void> forget(std::optional<Datapath>& datapath, const Attachment& attachment) {
-  if (!datapath || attachment.host_ifindex == 0) return {};
+  if (!datapath) return {};
+  if (attachment.host_ifindex == 0) return forget_unnamed(*datapath, attachment);
   for (const auto& address : attachment.addresses) TRY(datapath->erase_endpoint(address, attachment.host_ifindex));
   return {};
 }
@@ -44,7 +62,7 @@ Result<void> remove_interface(std::optional<Datapath>& datapath, const Attachmen
   } else if (const auto link = host.link(attachment.host_ifname)) {
     if (link->ifindex == attachment.host_ifindex) attached_to = link->ifindex;
   }
-  if (!datapath || attachment.host_ifindex == 0) return {};
+  if (!datapath || (attachment.adopted && attachment.host_ifindex == 0)) return {};
   return datapath->detach_pod(attached_to, attachment.host_ifname);
 }
 

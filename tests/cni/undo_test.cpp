@@ -108,6 +108,35 @@ TEST_CASE("DEL and GC of a pod from before a reboot leave the pod alone that has
   CHECK_MESSAGE(checked.good(), checked.output);
 }
 
+TEST_CASE("DEL and GC leave nothing of a pod whose record is lost or damaged, and all of the other") {
+  for (const std::string command : {"DEL", "GC"}) {
+    for (const bool damaged : {false, true}) {
+      for (const bool link_gone : {false, true}) {
+        CAPTURE(command);
+        CAPTURE(damaged);
+        CAPTURE(link_gone);
+        const Host host;
+        const Container other;
+        REQUIRE(host.add(other).good());
+        const auto before = host.remains();
+        const Container pod;
+        REQUIRE(host.add(pod).good());
+        const auto record = host.root().state() / "attachments" / (pod.id() + ":eth0.json");
+        REQUIRE(std::filesystem::exists(record));
+        if (damaged) {
+          std::filesystem::resize_file(record, 7);
+        } else {
+          std::filesystem::remove(record);
+        }
+        if (link_gone) must(pod.netlink().delete_link("eth0"));
+        const auto answer = command == "DEL" ? host.del(pod) : host.collect({&other});
+        CHECK_MESSAGE(answer.good(), answer.output);
+        CHECK(host.remains() == before);
+      }
+    }
+  }
+}
+
 TEST_CASE("GC goes by pairs of container id and interface") {
   const Host host;
   const Container kept;
