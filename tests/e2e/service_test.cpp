@@ -169,3 +169,34 @@ TEST_CASE("a node port of the node is reached by its pods, and a wrong object ta
   CHECK(answered_by(world, true) == "web");
   CHECK(answered_by(world, false) == "web");
 }
+
+TEST_CASE("a Service takes the address of another over, and keeps it when the other goes") {
+  const World world;
+  world.apply(service_yaml() + slices_yaml({&world.web}));
+  REQUIRE(within(std::chrono::seconds(5), [&] { return answered_by(world, true) == "web"; }));
+  const auto renamed = [](std::string yaml) {
+    const std::string from = "name: web", to = "name: heir";
+    for (auto at = yaml.find(from); at != std::string::npos; at = yaml.find(from, at))
+      yaml.replace(at, from.size(), to);
+    return yaml;
+  };
+  world.apply(renamed(service_yaml() + slices_yaml({&world.two})));
+  for (const bool v4 : kFamilies)
+    REQUIRE(within(std::chrono::seconds(5), [&] { return answered_by(world, v4) == "two"; }));
+  const auto services = must(maps::open<maps::Services>(world.cluster.root("node-1").maps()));
+  const auto before = must(services.dump()).size();
+  const auto backends = [&] {
+    std::size_t count = 0;
+    const auto all = must(maps::open<maps::Backends>(world.cluster.root("node-1").maps()));
+    must(all.each([&](std::uint32_t, const maps::backend& one) { count += one.service != 0 ? 1 : 0; }));
+    return count;
+  };
+  const auto backends_before = backends();
+  REQUIRE(world.cluster.lab({"delete", TextFile(service_yaml()).path()}).status == 0);
+  CHECK(within(std::chrono::seconds(5), [&] { return backends() < backends_before; }));
+  CHECK(must(services.dump()).size() == before);
+  for (const bool v4 : kFamilies) {
+    CAPTURE(v4);
+    CHECK(answered_by(world, v4) == "two");
+  }
+}

@@ -1,6 +1,7 @@
 /// One Service's wanted map contents, before anything has a number. Private to loader/state/service.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -21,7 +22,11 @@ struct EndpointRow {
   };
   std::vector<Port> ports;  ///< by the Service's port
   bool local = false;
-  bool same_endpoint(const EndpointRow& other) const { return address == other.address && ordinal == other.ordinal; }
+  /// May take over the numbers of `old`: frontends that still use them meet no other port.
+  [[nodiscard]] bool continues(const EndpointRow& old) const {
+    const auto stays = [](const Port& now, const Port& before) { return before.port == 0 || now.port == before.port; };
+    return address == old.address && ordinal == old.ordinal && std::ranges::equal(ports, old.ports, stays);
+  }
 };
 
 /// What a frontend chooses from: rows, by index, for each slot.

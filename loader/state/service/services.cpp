@@ -238,7 +238,7 @@ Result<Services::Compiled> Services::State::number(const WantedService& wanted, 
   for (const EndpointRow& row : wanted.rows) {
     std::optional<std::uint32_t> first;
     if (old != nullptr && old->ports == wanted.ports) {
-      const auto known = std::ranges::find_if(old->rows, [&](const auto& one) { return one.first.same_endpoint(row); });
+      const auto known = std::ranges::find_if(old->rows, [&](const auto& one) { return row.continues(one.first); });
       if (known != old->rows.end()) first = known->second;
     }
     if (!first) first = adopted_row(fresh.id, row);
@@ -247,9 +247,8 @@ Result<Services::Compiled> Services::State::number(const WantedService& wanted, 
     fresh.rows.emplace_back(row, *first);
   }
   for (const WantedFrontend& frontend : wanted.frontends) {
-    const bool whole = frontend.key.proto == 0;
     maps::service value{};
-    value.id = whole ? 0 : fresh.id;
+    value.id = fresh.id;
     value.flags = frontend.flags;
     value.affinity_s = wanted.affinity_s;
     value.port_index = frontend.port_index;
@@ -293,8 +292,9 @@ Result<std::map<kube::ObjectId, Services::Compiled>> Services::State::compile_di
     frontends += compiled.frontends.size();
     ranges += compiled.ranges.size();
   }
-  const auto refused = [&](Error error) {
+  const auto refused = [&](Error error) -> Result<std::map<kube::ObjectId, Compiled>> {
     for (const auto& [id, compiled] : fresh) give_back(compiled, before(id));
+    if (adopted) TRY(adopt());  // what is in force keeps its numbers, whoever asked for them
     return error;
   };
   for (const kube::ObjectId& id : dirty) {
@@ -353,11 +353,14 @@ Result<void> Services::State::put_frontends(const kube::ObjectId& id, const Comp
   return {};
 }
 
-/// What `old` had and `fresh` has not.
+/// What `old` had and `fresh` has not, but for an address that another Service has taken over.
 Result<void> Services::State::erase_frontends(const Frontends& old, const SourceRanges& ranges, const Compiled& fresh,
                                               Report& report) {
-  for (const auto& [key, value] : old)
-    if (!fresh.frontends.contains(key)) report.written += TRY(maps.services.erase(key)) ? 1 : 0;
+  for (const auto& [key, value] : old) {
+    if (fresh.frontends.contains(key)) continue;
+    const auto there = TRY(maps.services.lookup(key));
+    if (there && there->id == value.id) report.written += TRY(maps.services.erase(key)) ? 1 : 0;
+  }
   for (const auto& key : ranges)
     if (!fresh.ranges.contains(key)) report.written += TRY(maps.source_ranges.erase(key)) ? 1 : 0;
   return {};
