@@ -31,7 +31,8 @@ static __always_inline void end_classes(const struct end *end, __u32 *identity, 
 	}
 	addr_copy(&addr, &end->addr);
 	entry = ipcache_lookup(&addr);
-	*identity = entry ? entry->identity : addr_is_gateway(&addr) ? IDENTITY_HOST : IDENTITY_WORLD;
+	/* The gateway first: a block that a policy names may contain it. */
+	*identity = addr_is_gateway(&addr) ? IDENTITY_HOST : entry ? entry->identity : IDENTITY_WORLD;
 	*blocks = entry ? entry->blocks : 0;
 }
 

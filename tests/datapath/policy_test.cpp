@@ -149,6 +149,20 @@ TEST_CASE("the node always reaches its pods, and a pod itself") {
   }
 }
 
+TEST_CASE("the gateway's address is the node's, whatever block contains it") {
+  const char* const gateways[] = {sluice::loader::kGatewayV4, "fe80::1"};
+  for (const Family& family : kFamilies) {
+    CAPTURE(family.name);
+    const char* gateway = gateways[family.v4 ? 0 : 1];
+    Datapath node;
+    two_pods(node).policy(7, POLICY_ISOLATES, {}).pod_policy("db", kDb, 0, 7);
+    node.known_address(family.v4 ? "0.0.0.0/0" : "::/0", IDENTITY_WORLD, kBlock);
+    CHECK(node.to_pod("db", tcp(family.at(gateway, 999), family.at(family.db, 80), "S")) == to_stack());
+    CHECK(node.to_pod("db", tcp(family.at(family.world, 999), family.at(family.db, 80), "S")) ==
+          dropped(DROP_POLICY_INGRESS));
+  }
+}
+
 TEST_CASE("egress through a Service is judged on the backend and its port") {
   Datapath node;
   two_pods(node).policy(7, POLICY_ISOLATES, {{IPPROTO_TCP, 8080, 16, {{kDb, network_allow()}}}});
