@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The programs on the host's end of a pod's veth pair: from_pod at its tc ingress sees what the pod sends, to_pod at its tc
- * egress what the host's stack sends to the pod. Packets between pods of this node are decided wholly in from_pod. */
+ * egress what the host's stack sends to the pod. Packets between pods of this node are decided wholly in from_pod. And
+ * from_overlay at the tc ingress of the tunnel device, which sees what other nodes' pods send: one object with the others,
+ * since they share their constants and their work space. */
 #include "lib/claim.h"
 #include "lib/common.h"
 #include "lib/flow.h"
 #include "lib/neighbour.h"
+#include "lib/overlay.h"
 #include "lib/packet.h"
 #include "lib/parse.h"
 #include "lib/route.h"
@@ -51,6 +54,29 @@ int to_pod(struct __sk_buff *skb)
 			return pass();
 		if (unlikely(!flow)) {
 			err = decide_to_pod(skb, &pkt, known) ?: flow_write(skb, &pkt, known);
+			flow = flow_decided();
+		}
+	}
+	if (unlikely(err || !flow))
+		return drop(skb, &pkt, err ?: -DROP_INTERNAL);
+	return flow_apply(skb, &pkt, flow);
+}
+
+SEC("tc")
+int from_overlay(struct __sk_buff *skb)
+{
+	struct packet pkt = { .hook = HOOK_FROM_OVERLAY, .origin = skb->ifindex };
+	const struct flow_entry *flow = NULL;
+	struct flow_entry *known;
+	int err;
+
+	err = packet_parse(skb, &pkt);
+	if (likely(!err)) {
+		flow = flow_lookup(skb, &pkt, &known);
+		if (unlikely(!flow)) {
+			err = decide_from_overlay(skb, &pkt, known) ?:
+				      way_from_overlay(&pkt)        ?:
+								      flow_write(skb, &pkt, known);
 			flow = flow_decided();
 		}
 	}

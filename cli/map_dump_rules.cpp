@@ -107,6 +107,18 @@ Result<Listing> dump_ipcache(const Root& root) {
   return listing;
 }
 
+Result<Listing> dump_nodes(const Root& root) {
+  Listing listing({{"node", "NODE"}, {"address", "ADDRESS"}, {"device", "DEVICE"}, {"mtu", "MTU"}});
+  const auto map = TRY(maps::open<maps::Nodes>(root.maps()));
+  TRY(map.each([&](std::uint32_t id, const maps::node& node) {
+    const Address address(node.address);
+    if (address != Address() || node.ifindex != 0)
+      listing.add({id, address.text(), node.ifindex != 0 ? Cell(node.ifindex) : nothing(),
+                   node.mtu != 0 ? Cell(node.mtu) : nothing()});
+  }));
+  return listing;
+}
+
 Result<Listing> dump_policies(const Root& root) {
   Listing listing({{"policy", "POLICY"}, {"flags", "FLAGS"}, {"portLengths", "PORT PREFIXES"}});
   const auto map = TRY(maps::open<maps::Policies>(root.maps()));
@@ -161,10 +173,15 @@ Result<Listing> dump_peers(const Root& root) {
 }  // namespace
 
 std::vector<MapDump> rule_map_dumps() {
-  return {{maps::Services::kName, dump_services}, {maps::BackendSlots::kName, dump_backend_slots},
-          {maps::Backends::kName, dump_backends}, {maps::SourceRanges::kName, dump_source_ranges},
-          {maps::Affinity::kName, dump_affinity}, {maps::Ipcache::kName, dump_ipcache},
-          {maps::Policies::kName, dump_policies}, {maps::PolicyPorts::kName, dump_policy_ports},
+  return {{maps::Services::kName, dump_services},
+          {maps::BackendSlots::kName, dump_backend_slots},
+          {maps::Backends::kName, dump_backends},
+          {maps::SourceRanges::kName, dump_source_ranges},
+          {maps::Affinity::kName, dump_affinity},
+          {maps::Ipcache::kName, dump_ipcache},
+          {maps::Nodes::kName, dump_nodes},
+          {maps::Policies::kName, dump_policies},
+          {maps::PolicyPorts::kName, dump_policy_ports},
           {maps::Peers::kName, dump_peers}};
 }
 

@@ -77,6 +77,13 @@ Result<AttachMode> read_attach_mode(const YAML::Node& node) {
   return bad("must be auto, tcx or clsact, not \"" + text + "\"");
 }
 
+Result<Mode> read_mode(const YAML::Node& node) {
+  const std::string text = TRY(read_text(node));
+  if (text == "none") return Mode::kNone;
+  if (text == "overlay") return Mode::kOverlay;
+  return bad("must be none or overlay, not \"" + text + "\"");
+}
+
 /// Reads a mapping of which all keys are known. Names the place of what is wrong.
 Result<void> read_mapping(const YAML::Node& node, const Readers& readers) {
   if (!node.IsMap()) return bad("must be a mapping");
@@ -102,11 +109,12 @@ Reader into(T& target, Read read) {
   };
 }
 
-Reader into_count(std::uint32_t& target) {
-  return into(target, [](const YAML::Node& node) -> Result<std::uint32_t> {
-    return static_cast<std::uint32_t>(TRY(read_number(node, 16, 1L << 26)));
-  });
+template <typename T>
+auto number_reader(long least, long most) {
+  return [=](const YAML::Node& node) -> Result<T> { return static_cast<T>(TRY(read_number(node, least, most))); };
 }
+
+Reader into_count(std::uint32_t& target) { return into(target, number_reader<std::uint32_t>(16, 1L << 26)); }
 
 Reader timeouts_reader(Timeouts& timeouts) {
   return [&timeouts](const YAML::Node& node) {
@@ -127,6 +135,7 @@ Reader sizes_reader(MapSizes& sizes) {
                                {"endpoints", into_count(sizes.endpoints)},
                                {"fragments", into_count(sizes.fragments)},
                                {"ipcache", into_count(sizes.ipcache)},
+                               {"nodes", into_count(sizes.nodes)},
                                {"policies", into_count(sizes.policies)},
                                {"policyPorts", into_count(sizes.policy_ports)},
                                {"peers", into_count(sizes.peers)},
@@ -151,6 +160,9 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
   const Readers readers = {{"nodeName", into(config.node_name, read_text)},
                            {"nodeAddresses", into(config.node_addresses, read_list<Address>)},
                            {"podCIDRs", into(config.pod_cidrs, read_list<Prefix>)},
+                           {"mode", into(config.mode, read_mode)},
+                           {"vni", into(config.vni, number_reader<std::uint32_t>(1, (1L << 24) - 1))},
+                           {"tunnelPort", into(config.tunnel_port, number_reader<std::uint16_t>(1, 65535))},
                            {"mtu", into(config.mtu, read_mtu)},
                            {"podAttach", into(config.pod_attach, read_attach_mode)},
                            {"forwarding", into(config.forwarding, read_switch)},

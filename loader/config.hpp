@@ -21,6 +21,12 @@ enum class AttachMode {
   kClsact,  ///< cls_bpf filters on a clsact qdisc: every kernel
 };
 
+/// How pods of different nodes reach each other.
+enum class Mode {
+  kNone,     ///< however the host's stack routes
+  kOverlay,  ///< by VXLAN tunnels between the nodes (RFC 7348)
+};
+
 /// How long a flow entry is believed without traffic. TCP's states are those of struct flow_entry (maps/flow.h).
 struct Timeouts {
   std::chrono::seconds tcp_opening{60};         ///< SYN seen, no answer yet
@@ -40,6 +46,7 @@ struct MapSizes {
   std::uint32_t endpoints = 8192;
   std::uint32_t fragments = 8192;
   std::uint32_t ipcache = 131072;         ///< addresses and blocks of the cluster outside this node
+  std::uint32_t nodes = 8192;             ///< of the cluster, this one included
   std::uint32_t policies = 65536;         ///< rule sets of one direction
   std::uint32_t policy_ports = 131072;    ///< a rule set's port prefixes
   std::uint32_t peers = 524288;           ///< members of all sets of peers
@@ -54,8 +61,11 @@ struct MapSizes {
 struct NodeConfig {
   std::string node_name;                ///< empty: the host name
   std::vector<Address> node_addresses;  ///< sources of the ICMP errors that the datapath sends; empty: the pod gateway
-  std::vector<Prefix> pod_cidrs;        ///< at most one of each family is given to a pod
-  int mtu = 0;                          ///< of the pods' interfaces; 0: that of the default route's device, else 1500
+  Mode mode = Mode::kNone;
+  std::uint32_t vni = 4096;          ///< of the overlay, the same on all nodes: 1 to 2^24 - 1
+  std::uint16_t tunnel_port = 8472;  ///< UDP, the same on all nodes
+  std::vector<Prefix> pod_cidrs;     ///< at most one of each family is given to a pod
+  int mtu = 0;                       ///< of the pods' interfaces; 0: that of the uplink, less what a tunnel needs
   AttachMode pod_attach = AttachMode::kAuto;
   bool forwarding = true;  ///< switch on IP forwarding in the node's namespace
   Timeouts timeouts;
@@ -71,6 +81,10 @@ struct NodeConfig {
 /// neighbour entry (RFC 3927 and RFC 4291 link-local).
 inline constexpr const char* kGatewayV4 = "169.254.1.1";
 inline constexpr const char* kGatewayV6 = "fe80::1";
+
+/// The MAC addresses of the frames inside tunnels: the device of every node has that of pods' host ends, and no device
+/// has that which they come from, since a VXLAN device takes a frame from its own address for a loop.
+inline constexpr Mac kTunnelSourceMac{{0x02, 0x53, 0x4c, 0x00, 0x00, 0x02}};
 
 /// The MAC address of every pod interface's host end. One for all, so that a pod's neighbour entry never changes.
 inline constexpr Mac kHostMac{{0x02, 0x53, 0x4c, 0x00, 0x00, 0x01}};

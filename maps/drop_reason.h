@@ -32,7 +32,11 @@
 	X(24, NO_PORT, "no source port is left to translate this connection to")                                      \
 	X(25, FLOW_TABLE, "translated connection could not be written down: the flow table refused it")               \
 	X(26, POLICY_EGRESS, "egress policy of the sender does not allow it")                                         \
-	X(27, POLICY_INGRESS, "ingress policy of the receiver does not allow it")
+	X(27, POLICY_INGRESS, "ingress policy of the receiver does not allow it")                                     \
+	X(28, FOREIGN_TUNNEL, "tunnel does not come from the node that the sender's address is behind")               \
+	X(29, FOREIGN_VNI, "tunnel has the network identifier (VNI) of another cluster")                              \
+	X(30, NO_SUCH_POD, "tunnel brought a packet for an address that is no pod's of this node")                    \
+	X(31, NO_TUNNEL, "way to the destination's node is not known: its address or this node's tunnel device")
 
 SLUICE_LAYOUTS_BEGIN
 

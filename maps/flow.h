@@ -36,6 +36,7 @@ enum flow_delivery {
 	FLOW_TO_PEER = 1,   /* into the pod behind egress_ifindex, past the host's stack */
 	FLOW_TO_DEVICE = 2, /* out of egress_ifindex, through its qdisc */
 	FLOW_TO_STACK = 3,  /* the host's stack goes on with it */
+	FLOW_TO_TUNNEL = 4, /* to another node by the tunnel device egress_ifindex */
 };
 
 /* In flow_half.origin: the packet comes out of the host's stack to the interface (to_pod), not in from it (from_pod).
@@ -64,12 +65,18 @@ struct flow_half {
 	__u64 last_seen_ns;   /* CLOCK_MONOTONIC, refreshed at most once a second */
 	__u32 epoch;          /* runtime.epoch that this half was decided in; another one means: decide anew */
 	__u32 origin;         /* ifindex where its packets must come from, with FLOW_ORIGIN_HOST */
-	__u32 egress_ifindex; /* for FLOW_TO_PEER and FLOW_TO_DEVICE; for FLOW_TO_STACK the pod's it will reach, or 0 */
+	__u32 egress_ifindex; /* for FLOW_TO_STACK the pod's it will reach, or 0; for all others the way out */
 	__u16 mtu;            /* of the way out, from the IP header on; 0: the stack looks after it */
 	__u8 delivery;        /* enum flow_delivery */
 	__u8 tcp_flags;       /* all that this direction has sent, TCP_FLAG_*_BIT */
-	struct l2_pair l2_in; /* the frame must have these: the pod's own MAC, sent to its gateway */
-	struct l2_pair l2_out; /* and leaves with these */
+	union {
+		struct l2_pair l2_in; /* the frame must have these: the pod's own MAC, sent to its gateway */
+		__u32 from_node;      /* where origin is the tunnel device: index into nodes, whose tunnel it must be */
+	};
+	union {
+		struct l2_pair l2_out; /* and leaves with these */
+		__u32 node;            /* FLOW_TO_TUNNEL: index into nodes; the frame's are the same for all of them */
+	};
 };
 static_assert(sizeof(struct flow_half) == 64, "struct flow_half is map ABI");
 

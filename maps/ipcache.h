@@ -33,7 +33,7 @@ static_assert(sizeof(struct ipcache_key) == 20, "struct ipcache_key is map ABI")
 struct ipcache_entry {
 	__u32 identity; /* enum identity, or the agent's */
 	__u32 blocks;   /* block class; 0: in no block that a policy names */
-	__u32 node;     /* index into `nodes`: behind which other node it is; 0: none */
+	__u32 node;     /* index into `nodes` (maps/node.h): behind which other node, or whose own, it is; 0: none */
 	__u32 flags;    /* none yet */
 };
 static_assert(sizeof(struct ipcache_entry) == 16, "struct ipcache_entry is map ABI");

@@ -134,6 +134,8 @@ std::string flow_delivery_name(std::uint32_t delivery) {
       return "device";
     case FLOW_TO_STACK:
       return "stack";
+    case FLOW_TO_TUNNEL:
+      return "tunnel";
     default:
       return "delivery_" + std::to_string(delivery);
   }

@@ -38,7 +38,7 @@ const std::vector<CounterWords>& counter_words();
 
 /// "opening", "established", "closing", "closed"
 std::string flow_state_name(enum flow_state state);
-/// "peer", "device", "stack", "undecided"
+/// "peer", "device", "stack", "tunnel", "undecided"
 std::string flow_delivery_name(std::uint32_t delivery);
 /// "serving", "ending", "gone"
 std::string backend_state_name(std::uint32_t state);

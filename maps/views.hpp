@@ -11,6 +11,7 @@
 #include "maps/ipcache.h"
 #include "maps/map.hpp"
 #include "maps/metrics.h"
+#include "maps/node.h"
 #include "maps/observer.h"
 #include "maps/policy.h"
 #include "maps/runtime.h"
@@ -36,6 +37,11 @@ struct Fragments : Map<fragment_key, fragment_ports> {
 struct Ipcache : Map<ipcache_key, ipcache_entry> {
   using Map::Map;
   static constexpr const char* kName = "ipcache";
+};
+
+struct Nodes : Map<std::uint32_t, node> {
+  using Map::Map;
+  static constexpr const char* kName = "nodes";
 };
 
 struct Policies : Map<std::uint32_t, policy> {

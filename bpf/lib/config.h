@@ -24,8 +24,22 @@ const volatile __u8 cfg_host_mac[6] = {};
 const volatile struct addr cfg_gateway_v4 = {};
 const volatile struct addr cfg_gateway_v6 = {};
 
+/* Packets for pods of other nodes go through tunnels with this network identifier (RFC 7348, 5), in frames with these MAC
+ * addresses: to all nodes' tunnel devices, which have the pods' gateway's, from none's. */
+const volatile bool cfg_overlay = false;
+const volatile __u32 cfg_vni = 0;
+const volatile __u8 cfg_tunnel_mac[6] = {};
+
 /* The most ICMP errors a second that each CPU sends (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f). */
 const volatile __u32 cfg_icmp_errors_per_second = 1000;
+
+static __always_inline void tunnel_l2_copy(__u8 *frame)
+{
+	for (int i = 0; i < 6; i++) {
+		frame[i] = cfg_host_mac[i];
+		frame[6 + i] = cfg_tunnel_mac[i];
+	}
+}
 
 static __always_inline void host_mac_copy(__u8 *to)
 {

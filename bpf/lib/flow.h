@@ -13,6 +13,7 @@
 #include "lib/nat.h"
 #include "lib/packet.h"
 #include "lib/runtime.h"
+#include "lib/tunnel.h"
 #include "maps/endpoint.h"
 #include "maps/flow.h"
 
@@ -42,7 +43,8 @@ struct decision {
 	struct flow_key partner_key;
 	bool continues; /* the packet goes on with the connection whose entry is known */
 	bool forgotten; /* and leaves nothing behind */
-	__u8 pad[6];
+	__u8 pad[2];
+	__u32 node; /* which other node the packet goes to or has come from by a tunnel; 0: none */
 };
 
 struct {
@@ -211,7 +213,7 @@ static __always_inline void flow_count(const struct packet *pkt, struct flow_hal
  *
  * The origin says where packets of this direction come from, and the MAC addresses whose they are, so that no other pod
  * can ride on the entry. Both are looked at before the packet leaves a trace in it. */
-static __always_inline const struct flow_entry *flow_lookup(const struct __sk_buff *skb, const struct packet *pkt,
+static __always_inline const struct flow_entry *flow_lookup(struct __sk_buff *skb, const struct packet *pkt,
 							    struct flow_entry **known)
 {
 	struct flow_entry *entry = bpf_map_lookup_elem(&flows, &pkt->key);
@@ -224,6 +226,8 @@ static __always_inline const struct flow_entry *flow_lookup(const struct __sk_bu
 	if (unlikely(half->epoch != runtime.epoch || half->origin != pkt->origin))
 		return NULL;
 	if (pkt->hook == HOOK_FROM_POD && unlikely(!l2_expected(skb, half)))
+		return NULL;
+	if (pkt->hook == HOOK_FROM_OVERLAY && unlikely(tunnel_check(skb, half->from_node)))
 		return NULL;
 
 	if (unlikely(bpf_ktime_get_coarse_ns() - half->last_seen_ns > FLOW_REFRESH_NS ||

@@ -8,9 +8,11 @@
 #include "lib/config.h"
 #include "lib/endpoint.h"
 #include "lib/flow.h"
+#include "lib/ipcache.h"
 #include "lib/judge.h"
 #include "lib/neighbour.h"
 #include "lib/packet.h"
+#include "lib/tunnel.h"
 
 static __always_inline void l2_set(struct l2_pair *l2, const __u8 *dst, const __u8 *src)
 {
@@ -43,6 +45,37 @@ static __always_inline void halves_with_stack(struct flow_half *sent, struct flo
 	l2_set(&sent->l2_in, host_mac, pod->pod_mac);
 	received->origin = pod->ifindex | FLOW_ORIGIN_HOST;
 	received->delivery = FLOW_TO_STACK;
+}
+
+/* The two halves between a pod and whoever is behind another node's tunnel. What the pod sends does not pass the host's
+ * stack, which knows no way there. */
+static __always_inline int halves_with_node(struct flow_half *sent, struct flow_half *received,
+					    const struct endpoint *pod, __u32 id)
+{
+	const struct node *here = node_lookup(NODE_HERE), *there = node_lookup(id);
+	__u8 host_mac[6];
+
+	if (!here || !here->ifindex || !there || !node_exists(there))
+		return -DROP_NO_TUNNEL;
+	host_mac_copy(host_mac);
+	sent->origin = pod->ifindex;
+	sent->egress_ifindex = here->ifindex;
+	sent->delivery = FLOW_TO_TUNNEL;
+	sent->mtu = here->mtu - (addr_is_v4(&there->address) ? TUNNEL_OVERHEAD_V4 : TUNNEL_OVERHEAD_V6);
+	l2_set(&sent->l2_in, host_mac, pod->pod_mac);
+	sent->node = id;
+
+	received->origin = here->ifindex;
+	received->from_node = id;
+	received->egress_ifindex = pod->ifindex;
+	l2_set(&received->l2_out, pod->pod_mac, host_mac);
+	if (pod->flags & ENDPOINT_THROUGH_STACK) {
+		received->delivery = FLOW_TO_STACK;
+		return 0;
+	}
+	received->delivery = pod->flags & ENDPOINT_SHAPED ? FLOW_TO_DEVICE : FLOW_TO_PEER;
+	received->mtu = pod->mtu;
+	return 0;
 }
 
 static __always_inline struct decision *decision_begin(void)
@@ -108,6 +141,19 @@ static __always_inline void target_find(const struct packet *pkt, struct decisio
 	addr_copy(&decision->target.addr,
 		  decision->entry.flags & FLOW_TRANSLATED ? &decision->entry.to.dst : packet_dst(pkt));
 	end_find(&decision->target);
+}
+
+/* The other node whose tunnel leads to `end`; 0: none. Nodes themselves are reached without one. */
+static __always_inline __u32 node_behind(const struct end *end)
+{
+	const struct ipcache_entry *entry;
+	struct addr addr;
+
+	if (!cfg_overlay || end->pod.ifindex)
+		return 0;
+	addr_copy(&addr, &end->addr);
+	entry = ipcache_lookup(&addr);
+	return entry && entry->identity != IDENTITY_REMOTE_NODE ? entry->node : 0;
 }
 
 /* Asks policy about the connection that this packet belongs to. */
@@ -186,6 +232,7 @@ __noinline int decide_from_pod(struct __sk_buff *skb, struct packet *pkt, struct
 __noinline int way_from_pod(struct packet *pkt, const struct flow_entry *known)
 {
 	struct decision *decision = decision_here();
+	struct flow_half *received;
 	bool direct;
 	__u8 dir;
 
@@ -194,14 +241,16 @@ __noinline int way_from_pod(struct packet *pkt, const struct flow_entry *known)
 	if (!decision->continues)
 		known = NULL;
 	dir = pkt->dir & 1;
+	received = decision->entry.flags & FLOW_TRANSLATED ? &decision->answer : &decision->entry.half[!dir];
+	decision->answer.epoch = decision->entry.half[dir].epoch;
+	decision->node = node_behind(&decision->target);
+	if (decision->node)
+		return halves_with_node(&decision->entry.half[dir], received, &decision->source.pod, decision->node);
 	direct = decision->target.pod.ifindex;
 	/* An answer goes the way that the question came: the stack may have translated addresses (a host port, say). */
 	if (known && (known->initiator & 1) != dir && (known->half[!dir].origin & FLOW_ORIGIN_HOST))
 		direct = false;
-	halves_from_pod(&decision->entry.half[dir],
-			decision->entry.flags & FLOW_TRANSLATED ? &decision->answer : &decision->entry.half[!dir],
-			decision, direct);
-	decision->answer.epoch = decision->entry.half[dir].epoch;
+	halves_from_pod(&decision->entry.half[dir], received, decision, direct);
 	return 0;
 }
 

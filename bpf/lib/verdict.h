@@ -13,6 +13,7 @@
 #include "lib/packet.h"
 #include "lib/reject.h"
 #include "lib/runtime.h"
+#include "lib/tunnel.h"
 
 /* Into the pod behind this interface, as if it came from its gateway. A question may have been a broadcast. */
 static __always_inline int reply(struct __sk_buff *skb)
@@ -36,6 +37,8 @@ __noinline int drop(struct __sk_buff *skb, struct packet *pkt, int err)
 	metric_count(reason, pkt->hook, skb->len);
 	if (runtime.observers)
 		event_packet(skb, pkt, NULL, event_kind(EVENT_DROPPED, reason));
+	if (pkt->hook == HOOK_FROM_OVERLAY)
+		return TC_ACT_SHOT;
 	/* Only a pod is answered: what comes out of the stack is the stack's to answer. */
 	if (pkt->hook != HOOK_FROM_POD && reason != DROP_TOO_BIG && reason != DROP_TTL_EXPIRED)
 		return TC_ACT_SHOT;
@@ -103,20 +106,23 @@ static __always_inline int headers_rewrite(struct __sk_buff *skb, const struct p
 			return -DROP_TTL_EXPIRED;
 		v6->hop_limit--;
 	}
-	__builtin_memcpy(data, &half->l2_out, sizeof(half->l2_out));
+	if (half->delivery == FLOW_TO_TUNNEL)
+		tunnel_l2_copy(data);
+	else
+		__builtin_memcpy(data, &half->l2_out, sizeof(half->l2_out));
 	return 0;
 }
 
 static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt, const struct flow_entry *entry)
 {
 	const struct flow_half *half = &entry->half[pkt->dir & 1];
-	bool to_stack = half->delivery == FLOW_TO_STACK;
+	bool to_stack = half->delivery == FLOW_TO_STACK, fragmented = false;
 	int err = 0;
 
 	if (!to_stack && unlikely(pkt->ip_len > half->mtu)) {
 		err = mtu_exceeded(skb, pkt, half->mtu);
-		if (err > 0)
-			to_stack = true;
+		fragmented = err > 0;
+		to_stack = fragmented && half->delivery != FLOW_TO_TUNNEL;
 	}
 	if (!to_stack) {
 		if (err < 0 || (err = headers_rewrite(skb, pkt, half)))
@@ -125,6 +131,11 @@ static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt,
 	/* Last, so that an ICMP error about the packet quotes it as its sender knows it. */
 	if (unlikely(entry->flags & FLOW_TRANSLATED) && (entry->met & 1) == (pkt->dir & 1)) {
 		err = translate(skb, pkt, &entry->to);
+		if (err)
+			return drop(skb, pkt, err);
+	}
+	if (half->delivery == FLOW_TO_TUNNEL) {
+		err = tunnel_enter(skb, half->node, fragmented);
 		if (err)
 			return drop(skb, pkt, err);
 	}

@@ -13,6 +13,7 @@
 #include "loader/agent/objects.hpp"
 #include "loader/config.hpp"
 #include "loader/program/lifecycle.hpp"
+#include "loader/program/overlay.hpp"
 
 namespace sluice::loader::agent {
 namespace {
@@ -56,6 +57,12 @@ struct Agent {
     } else if (*repaired > 0) {
       spdlog::warn("msg=\"interfaces had lost their programs: attached again\" interfaces={}", *repaired);
     }
+    auto overlay = program::repair_overlay(root, config);
+    if (!overlay) {
+      spdlog::error("msg=\"look after the tunnel device: {}\"", overlay.error().message);
+      return;
+    }
+    for (const std::string& change : *overlay) spdlog::warn("msg=\"{}\"", change);
   }
 };
 

@@ -31,6 +31,7 @@ std::string text_of(system_clock::time_point time) {
 Result<Objects> Objects::open(const Root& root) {
   Objects objects(root, TRY(kube::FolderSource::open(root.objects())));
   objects.works_.push_back({.part = services_part(root)});
+  objects.works_.push_back({.part = nodes_part(root)});
   return objects;
 }
 

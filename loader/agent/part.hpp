@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "loader/config.hpp"
@@ -34,6 +35,12 @@ class Part {
   /// The datapath was loaded anew: its maps are empty.
   virtual void maps_are_new() = 0;
 };
+
+/// The node's name in the cluster: the configured one, else the host's.
+std::string node_name(const NodeConfig& config);
+
+/// Nodes: where tunnels to them end, and which addresses are behind them. Does nothing where the mode is not overlay.
+std::unique_ptr<Part> nodes_part(const Root& root);
 
 /// Services and EndpointSlices, with this node's Node.
 std::unique_ptr<Part> services_part(const Root& root);

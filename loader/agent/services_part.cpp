@@ -1,6 +1,3 @@
-#include <unistd.h>
-
-#include <array>
 #include <optional>
 #include <string>
 
@@ -9,12 +6,6 @@
 
 namespace sluice::loader::agent {
 namespace {
-
-std::string node_name(const NodeConfig& config) {
-  if (!config.node_name.empty()) return config.node_name;
-  std::array<char, 256> host{};
-  return gethostname(host.data(), host.size() - 1) == 0 ? host.data() : "";
-}
 
 /// Its Node object says where the node is; without one, its configuration.
 state::service::NodeView view_of(const state::Cluster& cluster, const NodeConfig& config) {

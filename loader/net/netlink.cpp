@@ -9,6 +9,7 @@
 #include <netlink/route/link.h>
 #include <netlink/route/link/inet6.h>
 #include <netlink/route/link/veth.h>
+#include <netlink/route/link/vxlan.h>
 #include <netlink/route/neighbour.h>
 #include <netlink/route/route.h>
 #include <sys/socket.h>
@@ -161,6 +162,44 @@ Result<void> Netlink::create_bridge(const std::string& name, int mtu) {
   rtnl_link_set_mtu(bridge.get(), static_cast<unsigned>(mtu));
   rtnl_link_set_flags(bridge.get(), IFF_UP);
   return socket_->exchange(add_link(bridge.get()), "make bridge " + name);
+}
+
+Result<void> Netlink::create_vxlan(const VxlanSpec& spec) {
+  const auto doing = "make tunnel device " + spec.name;
+  const Owned<rtnl_link> vxlan(rtnl_link_vxlan_alloc());
+  if (!vxlan) return fail(ENOMEM, doing);
+  rtnl_link_set_name(vxlan.get(), spec.name.c_str());
+  rtnl_link_set_addr(vxlan.get(), nl_address(spec.mac).get());
+  rtnl_link_set_mtu(vxlan.get(), static_cast<unsigned>(spec.mtu));
+  rtnl_link_vxlan_set_collect_metadata(vxlan.get(), 1);
+  rtnl_link_vxlan_set_learning(vxlan.get(), 0);
+  rtnl_link_vxlan_set_port(vxlan.get(), spec.port);
+  TRY(socket_->exchange(add_link(vxlan.get()), doing));
+  const auto set = [&](rtnl_link* link) {
+    rtnl_link_set_name(link, spec.name.c_str());
+    rtnl_link_inet6_set_addr_gen_mode(link, IN6_ADDR_GEN_MODE_NONE);
+    rtnl_link_set_flags(link, IFF_UP);
+  };
+  auto changed = socket_->exchange(change_link(0, set), doing);
+  if (!changed) (void)delete_link(spec.name);
+  return changed;
+}
+
+Result<std::optional<VxlanSpec>> Netlink::vxlan(const std::string& name) {
+  const auto doing = "look up tunnel device " + name;
+  nl_msg* message = nullptr;
+  if (rtnl_link_build_get_request(0, name.c_str(), &message) < 0) return fail(ENOMEM, doing);
+  std::optional<VxlanSpec> found;
+  TRY(socket_->exchange(Message(message), doing, [&](nl_object* object) {
+    auto* const link = reinterpret_cast<rtnl_link*>(object);
+    std::uint32_t port = 0;
+    if (!rtnl_link_is_vxlan(link) || rtnl_link_vxlan_get_collect_metadata(link) != 1 ||
+        rtnl_link_vxlan_get_port(link, &port) < 0)
+      return;
+    const Link seen = link_of(object);
+    found = VxlanSpec{seen.name, seen.mac, seen.mtu, static_cast<std::uint16_t>(port)};
+  }));
+  return found;
 }
 
 Result<void> Netlink::delete_link(const std::string& name) {

@@ -35,6 +35,15 @@ struct VethSpec {
   int mtu = 1500;
 };
 
+/// A VXLAN device whose tunnels are chosen packet by packet (collect metadata): programs say where each goes.
+struct VxlanSpec {
+  std::string name;
+  Mac mac;
+  int mtu = 1500;
+  std::uint16_t port = 4789;
+  bool operator==(const VxlanSpec&) const = default;
+};
+
 struct Route {
   std::optional<Prefix> destination;  ///< nullopt: the default route of `family_v4`
   bool family_v4 = true;              ///< used for the default route only
@@ -80,6 +89,10 @@ class Netlink {
   Result<void> create_veth(const VethSpec& spec, const Netns& pod_netns);
   /// A bridge, up. EEXIST: the name is taken.
   Result<void> create_bridge(const std::string& name, int mtu);
+  /// The device, up, without an IPv6 link-local address. Nothing is left after an error. EEXIST: the name is taken.
+  Result<void> create_vxlan(const VxlanSpec& spec);
+  /// What the device is made as. ENODEV: no such link. nullopt: it is none that create_vxlan could have made.
+  Result<std::optional<VxlanSpec>> vxlan(const std::string& name);
   /// Succeeds when the link is already gone.
   Result<void> delete_link(const std::string& name);
   Result<void> set_up(int ifindex);

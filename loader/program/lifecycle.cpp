@@ -11,6 +11,7 @@
 #include "loader/program/hook.hpp"
 #include "loader/program/lock.hpp"
 #include "loader/program/object.hpp"
+#include "loader/program/overlay.hpp"
 #include "loader/program/pin.hpp"
 #include "loader/program/record.hpp"
 #include "loader/undo.hpp"
@@ -20,20 +21,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The two programs that a pod's interface has, by hook.
+/// The two programs that a pod's interface has, by hook, and that of the tunnel device.
 struct Programs {
   Fd ingress;
   Fd egress;
+  Fd overlay;
   [[nodiscard]] const Fd& of(Hook hook) const { return hook == Hook::kIngress ? ingress : egress; }
 };
 
 Result<Programs> programs_of(const Object& object) {
-  return Programs{TRY(object.program(kFromPod)), TRY(object.program(kToPod))};
+  return Programs{TRY(object.program(kFromPod)), TRY(object.program(kToPod)), TRY(object.program(kFromOverlay))};
 }
 
 /// ENOENT: nothing is loaded.
 Result<Programs> pinned_programs(const Root& root) {
-  return Programs{TRY(open_pin(program_pin(root, kFromPod))), TRY(open_pin(program_pin(root, kToPod)))};
+  return Programs{TRY(open_pin(program_pin(root, kFromPod))), TRY(open_pin(program_pin(root, kToPod))),
+                  TRY(open_pin(program_pin(root, kFromOverlay)))};
 }
 
 /// One place where a program of ours may be, and how it is given another. False: there is none any more.
@@ -50,9 +53,14 @@ Hook hook_of_link(const fs::path& pin) {
   return pin.string().ends_with("-in") ? Hook::kIngress : Hook::kEgress;  // as link_pin names them
 }
 
-/// All places in this network namespace: the clsact hooks of every veth, and the pinned tcx links.
-Result<std::vector<Place>> places(const Root& root) {
+/// All places in this network namespace: the tunnel device, the clsact hooks of every veth, and the pinned tcx links.
+Result<std::vector<Place>> places(const Root& root, const std::optional<OverlayDevice>& overlay) {
   std::vector<Place> found;
+  if (overlay)
+    found.push_back([device = *overlay](const Programs& programs) -> Result<bool> {
+      TRY(attach_overlay(device, programs.overlay));
+      return true;
+    });
   net::Netlink netlink = TRY(net::Netlink::open());
   for (const net::Link& link : TRY(netlink.links())) {
     if (link.kind != "veth") continue;
@@ -85,6 +93,7 @@ Result<std::size_t> switch_programs(const std::vector<Place>& all, const Program
 }
 
 Result<void> pin_programs(const Root& root, const Programs& programs) {
+  TRY(replace_pin(programs.overlay, program_pin(root, kFromOverlay)));
   TRY(replace_pin(programs.ingress, program_pin(root, kFromPod)));
   return replace_pin(programs.egress, program_pin(root, kToPod));
 }
@@ -108,7 +117,16 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   std::optional<Programs> former;
   if (auto pinned = pinned_programs(root)) former = std::move(*pinned);
   const auto record = load_record(root);
-  if (former && record && record->complete && record->identity == identity) return LoadReport{};
+  const auto overlay = TRY(prepare_overlay(config));
+  Undo device([&] {
+    if (overlay && overlay->made) (void)remove_overlay();
+  });
+  if (former && record && record->complete && record->identity == identity) {
+    if (overlay) TRY(attach_overlay(*overlay, former->overlay));
+    TRY(publish_overlay(root, config, overlay));
+    device.release();
+    return LoadReport{};
+  }
 
   Undo pins([&] {
     std::error_code ignored;
@@ -119,17 +137,20 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   // A kill between here and the end leaves two generations side by side, which the next load must not take for one.
   TRY(write_load_record(root, {SLUICE_VERSION, identity, false}));
   LoadReport report{former ? LoadReport::Outcome::kUpgraded : LoadReport::Outcome::kLoaded, 0, object.warnings()};
-  const std::vector<Place> all = TRY(places(root));
+  const std::vector<Place> all = TRY(places(root, overlay));
   report.hooks = TRY(switch_programs(all, next, former));
   Undo hooks([&] {
     if (!former) return;
     (void)switch_programs(all, *former, std::nullopt);
     (void)pin_programs(root, *former);
   });
+  TRY(publish_overlay(root, config, overlay));
   TRY(pin_programs(root, next));
   TRY(write_load_record(root, {SLUICE_VERSION, identity, true}));
   hooks.release();
   pins.release();
+  device.release();
+  if (!overlay) TRY(remove_overlay());
   remove_old_maps(root);
   return report;
 }
@@ -150,6 +171,7 @@ Result<std::size_t> remove(const Root& root) {
     TRY(tcx::detach(pin));
     hooks++;
   }
+  if (TRY(remove_overlay())) hooks++;
   std::error_code error;
   fs::remove_all(root.pins(), error);
   if (error) return fail(error.value(), "remove " + root.pins().string());

@@ -47,6 +47,9 @@ void set_constants(const NodeConfig& config, pod_bpf::pod_bpf__rodata& data) {
   data.cfg_icmp_source_v6 = icmp_source(config, false);
   data.cfg_gateway_v4 = Address::parse(kGatewayV4).value_or({}).wire();
   data.cfg_gateway_v6 = Address::parse(kGatewayV6).value_or({}).wire();
+  data.cfg_overlay = config.mode == Mode::kOverlay;
+  data.cfg_vni = config.vni;
+  std::memcpy(data.cfg_tunnel_mac, kTunnelSourceMac.bytes.data(), kTunnelSourceMac.bytes.size());
   std::memcpy(data.cfg_host_mac, kHostMac.bytes.data(), kHostMac.bytes.size());
 }
 
@@ -63,6 +66,7 @@ std::vector<PinnedMap> pinned_maps(const pod_bpf& pod, const MapSizes& sizes) {
           {maps.endpoints, maps::Endpoints::kName, sizes.endpoints},
           {maps.fragments, maps::Fragments::kName, sizes.fragments},
           {maps.ipcache, maps::Ipcache::kName, sizes.ipcache},
+          {maps.nodes, maps::Nodes::kName, sizes.nodes},
           {maps.policies, maps::Policies::kName, sizes.policies},
           {maps.policy_ports, maps::PolicyPorts::kName, sizes.policy_ports},
           {maps.peers, maps::Peers::kName, sizes.peers},

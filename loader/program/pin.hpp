@@ -13,6 +13,7 @@ namespace sluice::loader::program {
 /// The datapath's programs, by the names of their functions.
 inline constexpr const char* kFromPod = "from_pod";
 inline constexpr const char* kToPod = "to_pod";
+inline constexpr const char* kFromOverlay = "from_overlay";
 
 std::filesystem::path program_pin(const Root& root, const std::string& program);
 /// The pin of a tcx link: `hook` is "in" or "eg".

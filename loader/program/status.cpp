@@ -13,6 +13,7 @@
 #include "loader/net/netlink.hpp"
 #include "loader/program/hook.hpp"
 #include "loader/program/object.hpp"
+#include "loader/program/overlay.hpp"
 #include "loader/program/pin.hpp"
 
 namespace sluice::loader::program {
@@ -80,12 +81,12 @@ ProgramStatus* by_id(std::vector<ProgramStatus>& programs, std::uint32_t id) {
 Result<std::vector<ProgramStatus>> program_status(const Root& root) {
   quiet_libbpf();
   std::vector<ProgramStatus> programs;
-  for (const char* name : {kFromPod, kToPod})
+  for (const char* name : {kFromPod, kToPod, kFromOverlay})
     programs.push_back(TRY(describe_program(TRY(open_pin(program_pin(root, name))))));
 
   net::Netlink netlink = TRY(net::Netlink::open());
   for (const net::Link& link : TRY(netlink.links())) {
-    if (link.kind != "veth") continue;
+    if (link.kind != "veth" && link.name != kOverlayDevice) continue;
     for (Attachment& attachment : TRY(attachments_of(root, link)))
       if (ProgramStatus* program = by_id(programs, attachment.program_id))
         program->attachments.push_back(std::move(attachment));

@@ -57,7 +57,7 @@ TEST_CASE("every map that is pinned can be dumped") {
   const Bpfctl bpfctl;
   bpfctl.send_udp(false, 5300);
   const auto maps = bpfctl.json({"map", "list"});
-  CHECK(maps.size() == 17);
+  CHECK(maps.size() == 18);
   for (const auto& map : maps) {
     const auto name = map.at("name").get<std::string>();
     CAPTURE(name);

@@ -35,7 +35,7 @@ TEST_CASE("the MAC address of the host's ends is the one that is configured") {
 }
 
 TEST_CASE("every drop reason is given to some packet, and counted under it with its bytes") {
-  Datapath node;
+  Datapath node({.overlay = true});
   node.pod("web", "10.0.0.5", "fd00::5").pod("db", "10.0.0.6", "fd00::6", {.mtu = 1300});
   const Packet plain = udp("10.0.0.5:999", "10.0.0.6:53"), v6 = udp("[fd00::5]:999", "[fd00::6]:53");
   Packet nine = v6;
@@ -97,11 +97,19 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
          node.pod_policy("db", 257, 0, 0);
          return outcome;
        }},
+      {DROP_FOREIGN_TUNNEL, [&] { return node.from_overlay("web", udp("10.0.0.99:1", "10.0.0.5:1")); }},
+      {DROP_NO_TUNNEL,
+       [&] {
+         node.known_address("10.9.0.0/16", 0, 0, 9);
+         return node.from_pod("web", udp("10.0.0.5:1", "10.9.0.1:1"));
+       }},
       {DROP_REWRITE, [&] { return node.from_pod("web", plain.vlan(0).cut_to(16)); }},  // a tag, and no type behind it
   };
   // DROP_INTERNAL stands for "cannot be": element 0 of an array is always there.
   const std::map<drop_reason, std::string> out_of_reach = {
       {DROP_INTERNAL, "the maps it is about have all their elements"},
+      {DROP_FOREIGN_VNI, "a test run has no tunnel: tests/e2e/overlay_test.cpp"},
+      {DROP_NO_SUCH_POD, "a test run has no tunnel: tests/e2e/overlay_test.cpp"},
       {DROP_NO_PORT, "16 ports at random would have to be taken; refusal_test.cpp has a table where they are"},
       {DROP_FLOW_TABLE, "an LRU makes room; refusal_test.cpp has a table that does not"}};
 #define X(number, name, text) CHECK_MESSAGE(rows.contains(DROP_##name) != out_of_reach.contains(DROP_##name), #name);
@@ -109,7 +117,9 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
 #undef X
   for (const auto& [reason, run] : rows) {
     CAPTURE(reason);
-    const hook hook = reason == DROP_NOT_THIS_POD ? HOOK_TO_POD : HOOK_FROM_POD;
+    const hook hook = reason == DROP_NOT_THIS_POD     ? HOOK_TO_POD
+                      : reason == DROP_FOREIGN_TUNNEL ? HOOK_FROM_OVERLAY
+                                                      : HOOK_FROM_POD;
     const metric before = node.metric(reason, hook);
     const Outcome outcome = run();
     CHECK(outcome.verdict.reason == reason);

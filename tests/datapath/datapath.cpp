@@ -19,6 +19,7 @@
 #include "loader/net/netlink.hpp"
 #include "loader/net/netns.hpp"
 #include "maps/endpoint.h"
+#include "maps/names.hpp"
 #include "maps/runtime.h"
 #include "maps/views.hpp"
 
@@ -68,7 +69,8 @@ const char* reason_name(maps::drop_reason reason) {
 const std::vector<std::uint32_t>& metric_indices() {
   static const auto indices = [] {
     std::vector<std::uint32_t> all;
-    for (const unsigned hook : {unsigned{maps::HOOK_FROM_POD}, unsigned{maps::HOOK_TO_POD}}) {
+    for (const unsigned hook :
+         {unsigned{maps::HOOK_FROM_POD}, unsigned{maps::HOOK_TO_POD}, unsigned{maps::HOOK_FROM_OVERLAY}}) {
       all.push_back(maps::metric_index(maps::DROP_NONE, hook));
 #define X(number, name, text) all.push_back(maps::metric_index(number, hook));
       SLUICE_DROP_REASONS(X)
@@ -149,7 +151,11 @@ pod_bpf* load(const Settings& settings) {
   data.cfg_gateway_v6 = parse(settings.gateway_v6).wire();
   data.cfg_icmp_errors_per_second = settings.icmp_errors_per_second;
   std::memcpy(data.cfg_host_mac, settings.host_mac.bytes.data(), 6);
+  data.cfg_overlay = settings.overlay;
+  data.cfg_vni = 7;
+  std::memcpy(data.cfg_tunnel_mac, loader::kTunnelSourceMac.bytes.data(), 6);
   bpf_map__set_max_entries(skeleton->maps.flows, settings.flows);
+  bpf_map__set_max_entries(skeleton->maps.nodes, 64);
   bpf_map__set_max_entries(skeleton->maps.endpoints, 64);
   bpf_map__set_max_entries(skeleton->maps.fragments, settings.fragments);
   for (bpf_map* map : {skeleton->maps.flows, skeleton->maps.fragments})
@@ -177,6 +183,9 @@ void clear(pod_bpf& skeleton) {
     for (std::uint32_t i = 0; i < bpf_map__max_entries(map); i++)
       need(bpf_map_update_elem(bpf_map__fd(map), &i, zero.data(), BPF_ANY) == 0, "clear a map");
   }
+  const maps::node nobody{};
+  for (std::uint32_t i = 0; i < bpf_map__max_entries(maps.nodes); i++)
+    need(bpf_map_update_elem(bpf_map__fd(maps.nodes), &i, &nobody, BPF_ANY) == 0, "clear the nodes");
   for (std::uint32_t slot = 0; slot < OBSERVER_SLOTS; slot++)
     bpf_map_delete_elem(bpf_map__fd(skeleton.maps.observers), &slot);
   skeleton.data_runtime->runtime = {1, 0, 0, 0};
@@ -207,6 +216,7 @@ struct Datapath::Observer {
 Verdict delivered_to(const std::string& pod) { return {Verdict::kDelivered, pod, maps::DROP_NONE}; }
 Verdict through_qdisc_of(const std::string& pod) { return {Verdict::kThroughQdisc, pod, maps::DROP_NONE}; }
 Verdict to_stack() { return {Verdict::kToStack, "", maps::DROP_NONE}; }
+Verdict tunnelled_to(std::uint32_t node) { return {Verdict::kTunnelled, std::to_string(node), maps::DROP_NONE}; }
 Verdict dropped(maps::drop_reason reason) { return {Verdict::kDropped, "", reason}; }
 Verdict told_sender(maps::drop_reason reason) { return {Verdict::kTold, "", reason}; }
 Verdict answered() { return {Verdict::kAnswered, "", maps::DROP_NONE}; }
@@ -219,6 +229,8 @@ std::ostream& operator<<(std::ostream& out, const Verdict& verdict) {
       return out << "through the qdisc of " << verdict.pod;
     case Verdict::kToStack:
       return out << "to the stack";
+    case Verdict::kTunnelled:
+      return out << "into the tunnel to node " << verdict.pod;
     case Verdict::kDropped:
       return out << "dropped: " << reason_name(verdict.reason);
     case Verdict::kTold:
@@ -348,6 +360,10 @@ Outcome Datapath::to_pod(const std::string& pod, const Packet& packet, const Pac
              becomes.frame(settings_.host_mac, receiver.mac));
 }
 
+Outcome Datapath::from_overlay(const std::string& pod, const Packet& packet) {
+  return run(maps::HOOK_FROM_OVERLAY, find(pod), packet.frame(loader::kTunnelSourceMac, settings_.host_mac), &packet);
+}
+
 Path Datapath::path_from_pod(const std::string& pod, const Packet& packet) const {
   const Pod& sender = find(pod);
   return interpret(*skeleton_->obj, "from_pod", packet.frame(sender.mac, settings_.host_mac), sender.ifindex);
@@ -358,7 +374,7 @@ Outcome Datapath::run(maps::hook hook, const Pod& pod, const Bytes& frame, const
   Outcome outcome{{}, frame, Bytes(frame.size() + 256), {}};
   __sk_buff context{};
   context.ifindex = pod.ifindex;
-  context.ingress_ifindex = hook == maps::HOOK_FROM_POD ? pod.ifindex : 0;
+  context.ingress_ifindex = hook == maps::HOOK_TO_POD ? 0 : pod.ifindex;
   context.gso_size = packet != nullptr ? packet->gso_size() : 0;
   context.gso_segs = context.gso_size != 0 ? static_cast<__u32>(frame.size() / context.gso_size + 1) : 0;
   LIBBPF_OPTS(bpf_test_run_opts, options);
@@ -368,7 +384,7 @@ Outcome Datapath::run(maps::hook hook, const Pod& pod, const Bytes& frame, const
   options.data_size_out = static_cast<__u32>(outcome.got.size());
   options.ctx_in = &context;
   options.ctx_size_in = sizeof(context);
-  need(bpf_prog_test_run_opts(program(hook == maps::HOOK_FROM_POD ? "from_pod" : "to_pod"), &options) == 0,
+  need(bpf_prog_test_run_opts(program(maps::hook_name(hook).c_str()), &options) == 0,
        "run a packet of " + std::to_string(frame.size()) + " bytes");
   outcome.got.resize(options.data_size_out);
   outcome.verdict = judge(hook, options.retval, packet, outcome.problems);
@@ -408,6 +424,7 @@ Verdict Datapath::judge(maps::hook hook, std::uint32_t action, const Packet* pac
   if (packet == nullptr) return delivered_to(kSomebody);
   const auto found = flow(*packet);
   if (!found) return {};
+  if (found->half().delivery == maps::FLOW_TO_TUNNEL) return tunnelled_to(found->half().node);
   const std::string pod = name_of(found->half().egress_ifindex);
   return found->half().delivery == maps::FLOW_TO_PEER ? delivered_to(pod) : through_qdisc_of(pod);
 }
@@ -419,6 +436,7 @@ void Datapath::compare(const Verdict& verdict, const Bytes& left_as, Outcome& ou
   // One that is dropped may have lost some of its tags.
   const bool unknown = answers || verdict.pod == kSomebody || verdict.kind == Verdict::kOddity ||
                        (verdict.kind == Verdict::kDropped && want != outcome.sent);
+  if (verdict.kind == Verdict::kTunnelled) want = forwarded(want, settings_.host_mac, loader::kTunnelSourceMac);
   if (forwards && !unknown) want = forwarded(want, find(verdict.pod).mac, settings_.host_mac);
   if (!unknown && want != outcome.got) outcome.problems.emplace_back("the packet is not what it should be");
   // What was wrong before is still wrong, and wrong where an error quotes it; what the program itself has made is
@@ -522,7 +540,7 @@ maps::observer_filter Datapath::filter(unsigned slot) const {
 }
 
 int Datapath::program(const char* name) const {
-  return bpf_program__fd(std::string_view(name) == "from_pod" ? skeleton_->progs.from_pod : skeleton_->progs.to_pod);
+  return bpf_program__fd(bpf_object__find_program_by_name(skeleton_->obj, name));
 }
 
 int Datapath::flows_map() const { return bpf_map__fd(skeleton_->maps.flows); }

@@ -38,6 +38,7 @@ struct Settings {
   std::string gateway_v4 = loader::kGatewayV4;
   std::string gateway_v6 = loader::kGatewayV6;
   Mac host_mac = loader::kHostMac;
+  bool overlay = false;
 
   bool operator==(const Settings&) const = default;
 };
@@ -68,16 +69,18 @@ struct PolicyEntry {
 
 /// What became of a packet.
 struct Verdict {
-  enum Kind { kDelivered, kThroughQdisc, kToStack, kDropped, kTold, kAnswered, kOddity };
+  enum Kind { kDelivered, kThroughQdisc, kToStack, kTunnelled, kDropped, kTold, kAnswered, kOddity };
 
   Kind kind = kOddity;
-  std::string pod;                             ///< kDelivered, kThroughQdisc
+  std::string pod;                             ///< kDelivered, kThroughQdisc; kTunnelled: the node's number
   maps::drop_reason reason = maps::DROP_NONE;  ///< kDropped, kTold
   bool operator==(const Verdict&) const = default;
 };
 Verdict delivered_to(const std::string& pod);
 Verdict through_qdisc_of(const std::string& pod);
 Verdict to_stack();
+/// Into a tunnel to the node with this number.
+Verdict tunnelled_to(std::uint32_t node);
 Verdict dropped(maps::drop_reason reason);
 /// Dropped, and an ICMP error goes back to the sender.
 Verdict told_sender(maps::drop_reason reason);
@@ -133,8 +136,12 @@ class Datapath {
   /// What policies know of a pod: its classes and its rule sets.
   Datapath& pod_policy(const std::string& pod, std::uint32_t identity, std::uint32_t egress, std::uint32_t ingress,
                        std::uint32_t blocks = 0);
-  /// What policies know of an address that is no pod's of this node.
-  Datapath& known_address(const char* prefix, std::uint32_t identity, std::uint32_t blocks = 0);
+  /// What is known of an address that is no pod's of this node: to policies, and which other node it is behind.
+  Datapath& known_address(const char* prefix, std::uint32_t identity, std::uint32_t blocks = 0, std::uint32_t node = 0);
+  /// The other end of the tunnels with node `number`.
+  Datapath& node(std::uint32_t number, const char* address);
+  /// The interface of `pod` takes the place of the tunnel device; the uplink's MTU is 1500.
+  Datapath& tunnel_device(const std::string& pod);
   /// Tells the programs that something has changed.
   Datapath& new_epoch();
 
@@ -150,6 +157,8 @@ class Datapath {
   Outcome from_pod(const std::string& pod, const Bytes& frame);
   /// to_pod at the interface of `pod`, on a frame from the host's stack.
   Outcome to_pod(const std::string& pod, const Packet& packet);
+  /// from_overlay at the interface of `pod`, on a frame that no tunnel has brought: a test run has none.
+  Outcome from_overlay(const std::string& pod, const Packet& packet);
   Outcome to_pod(const std::string& pod, const Bytes& frame);
   Outcome to_pod(const std::string& pod, const Packet& packet, const Packet& becomes);
   /// What from_pod does with the packet, counted. Nothing comes of it.
@@ -171,7 +180,7 @@ class Datapath {
   std::vector<maps::flow_event> events(unsigned slot);
   [[nodiscard]] maps::observer_filter filter(unsigned slot) const;
 
-  /// Descriptor of "from_pod" or "to_pod".
+  /// Descriptor of "from_pod", "to_pod" or "from_overlay".
   [[nodiscard]] int program(const char* name) const;
   /// Descriptor of the map `flows`.
   [[nodiscard]] int flows_map() const;

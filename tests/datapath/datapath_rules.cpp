@@ -8,6 +8,7 @@
 
 #include "maps/endpoint.h"
 #include "maps/ipcache.h"
+#include "maps/node.h"
 #include "maps/runtime.h"
 #include "maps/types.h"
 #include "tests/datapath/datapath.hpp"
@@ -115,13 +116,24 @@ Datapath& Datapath::pod_policy(const std::string& pod, std::uint32_t identity, s
   return new_epoch();
 }
 
-Datapath& Datapath::known_address(const char* prefix, std::uint32_t identity, std::uint32_t blocks) {
+Datapath& Datapath::known_address(const char* prefix, std::uint32_t identity, std::uint32_t blocks,
+                                  std::uint32_t node) {
   auto parsed = Prefix::parse(prefix);
   if (!parsed) throw std::runtime_error(parsed.error().message);
   const bool v4 = parsed->address.is_v4();
   maps::ipcache_key key{static_cast<__u32>(parsed->length + (v4 ? 96 : 0)), {}};
   std::memcpy(key.word, &parsed->address.wire(), sizeof(key.word));
-  put(skeleton_->maps.ipcache, key, maps::ipcache_entry{identity, blocks, 0, 0});
+  put(skeleton_->maps.ipcache, key, maps::ipcache_entry{identity, blocks, node, 0});
+  return new_epoch();
+}
+
+Datapath& Datapath::node(std::uint32_t number, const char* address) {
+  put(skeleton_->maps.nodes, number, maps::node{parse(address).wire(), 0, 0});
+  return new_epoch();
+}
+
+Datapath& Datapath::tunnel_device(const std::string& pod) {
+  put(skeleton_->maps.nodes, std::uint32_t{NODE_HERE}, maps::node{{}, ifindex(pod), 1500});
   return new_epoch();
 }
 

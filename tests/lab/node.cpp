@@ -66,6 +66,7 @@ Result<void> fill_root(const Paths& paths, const NodeRecord& node) {
                         {"maps", {{"flows", 65536}}}};
   for (const auto& address : node.addresses) config["nodeAddresses"].push_back(address.text());
   for (const auto& cidr : node.pod_cidrs) config["podCIDRs"].push_back(cidr.text());
+  if (!node.config.empty()) config.update(nlohmann::json::parse(node.config));
   TRY(write_file(root.config_file(), config.dump(2) + "\n"));
 
   std::error_code error;

@@ -32,6 +32,16 @@ std::string collision(const NodeRecord& one, const NodeRecord& other) {
   return {};
 }
 
+/// The JSON object that an annotation holds, as text; empty: it is not there.
+Result<std::string> json_annotation(const Object& object, const char* name) {
+  const auto annotation = object.annotations.find(name);
+  if (annotation == object.annotations.end()) return std::string();
+  if (!nlohmann::json::parse(annotation->second, nullptr, false).is_object()) {
+    return wrong(object, std::string("metadata.annotations.") + name + ": must be a JSON object");
+  }
+  return annotation->second;
+}
+
 template <typename Record, typename Key>
 const Record* find(const std::vector<Record>& records, Key Record::*key, const Key& value) {
   const auto found = std::find_if(records.begin(), records.end(), [&](const Record& r) { return r.*key == value; });
@@ -43,6 +53,7 @@ Result<NodeRecord> plan_node(const Object& object, const std::vector<NodeRecord>
   if (object.id.name == "underlay") return wrong(object, "this name is taken by the lab's underlay");
   if (node.internal_addresses.empty()) return wrong(object, "status.addresses has no InternalIP");
   NodeRecord record{.name = object.id.name, .addresses = node.internal_addresses, .pod_cidrs = node.pod_cidrs};
+  record.config = TRY(json_annotation(object, kNodeConfigAnnotation));
   for (const auto& other : known) {
     if (other.name == record.name) continue;
     if (const auto what = collision(record, other); !what.empty()) {
@@ -51,7 +62,8 @@ Result<NodeRecord> plan_node(const Object& object, const std::vector<NodeRecord>
   }
   if (const auto* present = find(known, &NodeRecord::name, record.name);
       present != nullptr && present->ready && !present->same_object(record)) {
-    return wrong(object, "addresses and pod CIDRs of a Node that is there cannot change; delete it first");
+    return wrong(object,
+                 "addresses, pod CIDRs and configuration of a Node that is there cannot change; delete it first");
   }
   return record;
 }
@@ -64,12 +76,7 @@ Result<PodRecord> plan_pod(const Object& object, const std::vector<NodeRecord>& 
     return wrong(object, "spec.nodeName: there is no Node " + pod.node_name);
   }
   PodRecord record{.pod = {object.id.ns, object.id.name}, .node = pod.node_name, .host_network = pod.host_network};
-  if (const auto config = object.annotations.find(kPluginConfigAnnotation); config != object.annotations.end()) {
-    if (!nlohmann::json::parse(config->second, nullptr, false).is_object()) {
-      return wrong(object, std::string("metadata.annotations.") + kPluginConfigAnnotation + ": must be a JSON object");
-    }
-    record.plugin_config = config->second;
-  }
+  record.plugin_config = TRY(json_annotation(object, kPluginConfigAnnotation));
   if (const auto* present = find(known, &PodRecord::pod, record.pod);
       present != nullptr && present->ready && !present->same_object(record)) {
     return wrong(object, "node and network of a Pod that is there cannot change; delete it first");

@@ -26,6 +26,9 @@ struct Plan {
 Result<Plan> make_plan(const std::vector<loader::kube::Object>& objects, const std::vector<NodeRecord>& nodes,
                        const std::vector<PodRecord>& pods);
 
+/// The annotation of a Node with a JSON object whose keys go into its configuration ({"mode": "overlay"}).
+inline constexpr const char* kNodeConfigAnnotation = "lab.sluice.dev/config";
+
 /// The annotation of a Pod with a JSON object whose keys go into the plugin's configuration ({"mtu": 1400}).
 inline constexpr const char* kPluginConfigAnnotation = "lab.sluice.dev/plugin-config";
 

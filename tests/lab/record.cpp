@@ -35,6 +35,7 @@ Result<NodeRecord> node_of(const json& from) {
   return NodeRecord{.name = from.at("name"),
                     .addresses = TRY(parse_all<Address>(from.at("addresses"))),
                     .pod_cidrs = TRY(parse_all<Prefix>(from.at("podCIDRs"))),
+                    .config = from.at("config"),
                     .ready = from.at("ready")};
 }
 
@@ -107,6 +108,7 @@ Result<void> save(const Paths& paths, const NodeRecord& node) {
   const json record{{"name", node.name},
                     {"addresses", texts_of(node.addresses)},
                     {"podCIDRs", texts_of(node.pod_cidrs)},
+                    {"config", node.config},
                     {"ready", node.ready}};
   return write_file(paths.node_record(node.name), record.dump() + "\n");
 }

@@ -15,10 +15,11 @@ struct NodeRecord {
   std::string name;
   std::vector<Address> addresses;
   std::vector<Prefix> pod_cidrs;
+  std::string config;  ///< JSON object whose keys go into the node's configuration; empty: none
   bool ready = false;  ///< false: its making has begun and not ended
 
   [[nodiscard]] bool same_object(const NodeRecord& other) const {
-    return name == other.name && addresses == other.addresses && pod_cidrs == other.pod_cidrs;
+    return name == other.name && addresses == other.addresses && pod_cidrs == other.pod_cidrs && config == other.config;
   }
 };
 

@@ -91,12 +91,15 @@ TEST_CASE("every key of the configuration is read") {
 nodeName: worker-1
 nodeAddresses: [192.168.50.1, "fd50::1"]
 podCIDRs: [10.244.1.0/24, "fd00:1::/64"]
+mode: overlay
+vni: 7
+tunnelPort: 4789
 mtu: 1450
 podAttach: tcx
 forwarding: false
 timeouts: {tcpOpening: 1s, tcpEstablished: 1h30m, tcpClosing: 3s, tcpClosed: 4s, udpOpening: 5s, udpEstablished: 6m, icmp: 7s, other: 8s}
 maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22, policyPorts: 23, peers: 24, services: 25,
-       backendSlots: 26, backends: 27, sourceRanges: 28, affinity: 29}
+       backendSlots: 26, backends: 27, sourceRanges: 28, affinity: 29, nodes: 30}
 )",
                                   "sluice.yaml");
   REQUIRE_MESSAGE(config, config.error().message);
@@ -105,6 +108,9 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
   CHECK(config->node_addresses[1].text() == "fd50::1");
   REQUIRE(config->pod_cidrs.size() == 2);
   CHECK(config->pod_cidrs[0].text() == "10.244.1.0/24");
+  CHECK(config->mode == Mode::kOverlay);
+  CHECK(config->vni == 7);
+  CHECK(config->tunnel_port == 4789);
   CHECK(config->mtu == 1450);
   CHECK(config->pod_attach == AttachMode::kTcx);
   CHECK(!config->forwarding);
@@ -121,6 +127,7 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
                                  .endpoints = 2048,
                                  .fragments = 4096,
                                  .ipcache = 21,
+                                 .nodes = 30,
                                  .policies = 22,
                                  .policy_ports = 23,
                                  .peers = 24,
@@ -148,6 +155,9 @@ TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
       {"mtu: 70000\n", "mtu must be a number"},
       {"maps: {flows: 3}\n", "flows must be a number from 16"},
       {"maps: {flows: -1}\n", "flows must be a number from 16"},
+      {"mode: vxlan\n", "mode must be none or overlay"},
+      {"vni: 16777216\n", "vni must be a number from 1 to 16777215"},
+      {"tunnelPort: 0\n", "tunnelPort must be a number from 1 to 65535"},
       {"forwarding: perhaps\n", "forwarding must be true or false"},
       {"podAttach: xdp\n", "podAttach must be auto, tcx or clsact"},
       {"podCIDRs: 10.0.0.0/24\n", "podCIDRs must be a list"},

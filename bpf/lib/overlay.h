@@ -1,0 +1,70 @@
+/* The slow path of what other nodes send through the tunnel (lib/route.h has that of pods). Nothing that a node says of
+ * itself or of its pods is believed: who the sender is says `ipcache`, and the tunnel must be that node's. */
+#ifndef SLUICE_BPF_OVERLAY_H
+#define SLUICE_BPF_OVERLAY_H
+
+#include "lib/common.h"
+#include "lib/flow.h"
+#include "lib/ipcache.h"
+#include "lib/packet.h"
+#include "lib/route.h"
+#include "lib/tunnel.h"
+
+/* Which node the sender is behind, where the tunnel is that node's. */
+static __always_inline int sender_check(struct __sk_buff *skb, const struct addr *sender, __u32 *node)
+{
+	const struct ipcache_entry *entry = ipcache_lookup(sender);
+
+	*node = entry ? entry->node : NODE_HERE;
+	return tunnel_check(skb, *node);
+}
+
+/* A packet that a tunnel has brought, of a connection that is not decided: whom it is for, and whether it may go there. */
+__noinline int decide_from_overlay(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
+{
+	struct decision *decision;
+	struct addr src;
+	__u32 node;
+	int err;
+
+	if (!pkt)
+		return -DROP_INTERNAL;
+	addr_copy(&src, packet_src(pkt));
+	err = sender_check(skb, &src, &node);
+	if (err)
+		return err;
+	decision = decision_begin();
+	if (!decision)
+		return -DROP_INTERNAL;
+	if (known && !flow_continues(pkt, known))
+		known = NULL;
+	if (pkt->is_icmp_error && !known)
+		return -DROP_ICMP_UNRELATED;
+	if (known && (known->flags & FLOW_TRANSLATED)) {
+		if ((known->met & 1) != (pkt->dir & 1))
+			return -DROP_TUPLE_IN_USE;
+		translation_keep(&decision->entry, known);
+	}
+	target_find(pkt, decision);
+	if (!decision->target.pod.ifindex)
+		return -DROP_NO_SUCH_POD;
+	addr_copy(&decision->source.addr, &src);
+	decision->node = node;
+	decision->continues = known;
+	return connection_judge(skb, pkt, known, decision);
+}
+
+/* Into the pod, and its answers back through the tunnel. */
+__noinline int way_from_overlay(const struct packet *pkt)
+{
+	struct decision *decision = decision_here();
+	__u8 dir;
+
+	if (!pkt || !decision)
+		return -DROP_INTERNAL;
+	dir = pkt->dir & 1;
+	return halves_with_node(&decision->entry.half[!dir], &decision->entry.half[dir], &decision->target.pod,
+				decision->node);
+}
+
+#endif

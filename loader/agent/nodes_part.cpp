@@ -1,0 +1,43 @@
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "loader/agent/part.hpp"
+#include "loader/state/nodes.hpp"
+
+namespace sluice::loader::agent {
+namespace {
+
+class NodesPart : public Part {
+ public:
+  explicit NodesPart(Root root) : root_(std::move(root)) {}
+
+  [[nodiscard]] const char* name() const override { return "nodes"; }
+
+  Result<Applied> apply(const state::Cluster& cluster, const std::vector<kube::ObjectId>& changed,
+                        const NodeConfig& config) override {
+    if (config.mode != Mode::kOverlay) return Applied{};
+    if (applied_ && std::ranges::none_of(changed, [](const auto& id) { return id.kind == "Node"; })) return Applied{};
+    state::NodesByName nodes;
+    cluster.each<kube::Node>(
+        [&](const kube::Object& object, const kube::Node& node) { nodes.emplace(object.id.name, &node); });
+    const auto plan = state::plan_nodes(nodes, node_name(config), TRY(state::read_nodes(root_.maps())),
+                                        TRY(state::nodes_capacity(root_.maps())));
+    for (const std::string& warning : plan.warnings) spdlog::warn("msg=\"{}\"", warning);
+    const std::size_t written = TRY(state::write_nodes(root_.maps(), plan));
+    applied_ = true;
+    return Applied{nodes.size(), written};
+  }
+
+  void maps_are_new() override { applied_ = false; }
+
+ private:
+  Root root_;
+  bool applied_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Part> nodes_part(const Root& root) { return std::make_unique<NodesPart>(root); }
+
+}  // namespace sluice::loader::agent

@@ -1,0 +1,188 @@
+#include "loader/state/nodes.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <set>
+
+#include "maps/views.hpp"
+
+namespace sluice::loader::state {
+
+namespace {
+
+using Addresses = std::vector<Address>;
+
+std::optional<Address> first_of(const Addresses& addresses, bool v4) {
+  const auto found = std::ranges::find(addresses, v4, &Address::is_v4);
+  return found == addresses.end() ? std::nullopt : std::optional(*found);
+}
+
+/// Where the tunnel from a node with the addresses `here` to one with `there` ends.
+std::optional<Address> tunnel_end(const Addresses& here, const Addresses& there) {
+  for (const Address& own : here)
+    if (const auto end = first_of(there, own.is_v4())) return end;
+  return std::nullopt;
+}
+
+/// Gives out the lowest numbers that nobody has.
+class FreeNumbers {
+ public:
+  explicit FreeNumbers(std::uint32_t capacity) : capacity_(capacity) {}
+  void take(std::uint32_t number) { taken_.insert(number); }
+  std::optional<std::uint32_t> next() {
+    while (taken_.contains(last_)) last_++;
+    if (last_ >= capacity_) return std::nullopt;
+    return last_++;
+  }
+
+ private:
+  std::uint32_t capacity_;
+  std::uint32_t last_ = 1;
+  std::set<std::uint32_t> taken_;
+};
+
+void add_addresses(NodePlan& plan, const kube::Node& node, maps::identity identity, std::uint32_t number) {
+  for (const auto* addresses : {&node.internal_addresses, &node.external_addresses})
+    for (const Address& address : *addresses)
+      plan.prefixes.emplace_back(Prefix::host(address), maps::ipcache_entry{identity, 0, number, 0});
+}
+
+maps::ipcache_key key_of(const Prefix& prefix) {
+  maps::ipcache_key key{prefix.length + (prefix.address.is_v4() ? 96 : 0), {}};
+  const Address first = prefix.first();
+  std::memcpy(key.word, &first.wire(), sizeof(key.word));
+  return key;
+}
+
+struct BytesLess {
+  bool operator()(const maps::ipcache_key& one, const maps::ipcache_key& other) const {
+    return std::memcmp(&one, &other, sizeof(one)) < 0;
+  }
+};
+
+template <typename T>
+bool same(const T& one, const T& other) {
+  return std::memcmp(&one, &other, sizeof(T)) == 0;
+}
+
+Error full(const char* map) {
+  return refuse(E2BIG, std::string("the map ") + map + " is full (maps." + map + " in sluice.yaml)");
+}
+
+Result<std::size_t> write_tunnels(const std::filesystem::path& folder, const NodeNumbers& wanted) {
+  auto map = TRY(maps::open<maps::Nodes>(folder));
+  const NodeNumbers known = TRY(read_nodes(folder));
+  std::size_t written = 0;
+  std::set<std::uint32_t> used;
+  for (const auto& [address, number] : wanted) {
+    used.insert(number);
+    if (const auto there = known.find(address); there != known.end() && there->second == number) continue;
+    TRY(map.put(number, maps::node{address.wire(), 0, 0}).context("write node " + address.text()));
+    written++;
+  }
+  for (const auto& [address, number] : known) {
+    if (used.contains(number)) continue;
+    TRY(map.put(number, maps::node{}).context("forget node " + address.text()));
+    written++;
+  }
+  return written;
+}
+
+Result<std::size_t> write_prefixes(const std::filesystem::path& folder, const NodePlan& plan) {
+  auto map = TRY(maps::open<maps::Ipcache>(folder));
+  std::map<maps::ipcache_key, maps::ipcache_entry, BytesLess> known, wanted;
+  TRY(map.each([&](const maps::ipcache_key& key, const maps::ipcache_entry& entry) { known.emplace(key, entry); }));
+  for (const auto& [prefix, entry] : plan.prefixes) wanted.emplace(key_of(prefix), entry);
+  std::size_t written = 0;
+  for (const auto& [key, entry] : known) {
+    if (wanted.contains(key)) continue;
+    TRY(map.erase(key).context("forget who has an address"));
+    written++;
+  }
+  for (const auto& [key, entry] : wanted) {
+    const auto there = known.find(key);
+    if (there != known.end() && same(there->second, entry)) continue;
+    auto put = map.put(key, entry);
+    if (put.failed_with(ENOSPC)) return full(maps::Ipcache::kName);
+    TRY(std::move(put).context("write who has an address"));
+    written++;
+  }
+  return written;
+}
+
+}  // namespace
+
+std::uint32_t NodePlan::node_of(const Prefix& block) const {
+  const std::pair<Prefix, maps::ipcache_entry>* best = nullptr;
+  for (const auto& known : prefixes) {
+    if (known.first.address.is_v4() != block.address.is_v4() || known.first.length > block.length) continue;
+    if (!known.first.contains(block.first()) || (best != nullptr && best->first.length >= known.first.length)) continue;
+    best = &known;
+  }
+  return best != nullptr ? best->second.node : 0;
+}
+
+NodePlan plan_nodes(const NodesByName& nodes, const std::string& this_node, const NodeNumbers& known,
+                    std::uint32_t capacity) {
+  NodePlan plan;
+  const auto own = nodes.find(this_node);
+  if (own == nodes.end()) {
+    plan.warnings.push_back("there is no Node " + this_node +
+                            ": other nodes are not reached (nodeName in sluice.yaml)");
+    return plan;
+  }
+  const Addresses& here = own->second->internal_addresses;
+  add_addresses(plan, *own->second, maps::IDENTITY_HOST, 0);
+
+  FreeNumbers numbers(capacity);
+  for (const auto& [address, number] : known) numbers.take(number);
+  for (const auto& [name, node] : nodes) {
+    if (name == this_node) continue;
+    const auto end = tunnel_end(here, node->internal_addresses);
+    std::optional<std::uint32_t> number;
+    if (!end) {
+      plan.warnings.push_back("Node " + name +
+                              " has no InternalIP of a family that this node has, too: it is not reached");
+    } else if (const auto has = known.find(*end); has != known.end()) {
+      number = has->second;
+    } else if (number = numbers.next(); !number) {
+      plan.warnings.push_back("Node " + name + " is not reached: " + full(maps::Nodes::kName).message);
+    }
+    add_addresses(plan, *node, maps::IDENTITY_REMOTE_NODE, number.value_or(0));
+    if (!number) continue;
+    if (!plan.nodes.emplace(*end, *number).second) {
+      plan.warnings.push_back("Node " + name + " has the address " + end->text() + " of another: it is not reached");
+      continue;
+    }
+    for (const Prefix& cidr : node->pod_cidrs)
+      plan.prefixes.emplace_back(cidr, maps::ipcache_entry{maps::IDENTITY_UNKNOWN, 0, *number, 0});
+  }
+  return plan;
+}
+
+Result<NodeNumbers> read_nodes(const std::filesystem::path& maps) {
+  NodeNumbers numbers;
+  const auto map = TRY(maps::open<maps::Nodes>(maps));
+  TRY(map.each([&](std::uint32_t number, const maps::node& node) {
+    const Address address(node.address);
+    if (number != NODE_HERE && address != Address()) numbers.emplace(address, number);
+  }));
+  return numbers;
+}
+
+Result<std::uint32_t> nodes_capacity(const std::filesystem::path& maps) {
+  return TRY(maps::open<maps::Nodes>(maps)).capacity();
+}
+
+Result<std::size_t> write_nodes(const std::filesystem::path& maps, const NodePlan& plan) {
+  std::size_t written = TRY(write_tunnels(maps, plan.nodes));
+  written += TRY(write_prefixes(maps, plan));
+  if (written == 0) return written;
+  const auto runtime = TRY(maps::Mapped<maps::runtime>::open(TRY(maps::open<maps::Runtime>(maps)).fd()));
+  maps::advance_epoch(*runtime);
+  return written;
+}
+
+}  // namespace sluice::loader::state

@@ -1,0 +1,51 @@
+/// From the cluster's Nodes to what the datapath knows of them: the other ends of tunnels (maps/node.h), and which
+/// addresses are behind which node (maps/ipcache.h).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "loader/kube/node.hpp"
+#include "maps/address.hpp"
+#include "maps/ipcache.h"
+#include "maps/result.hpp"
+
+namespace sluice::loader::state {
+
+/// The cluster's Nodes by name.
+using NodesByName = std::map<std::string, const kube::Node*>;
+
+/// The numbers that nodes have now, by the other end of their tunnel.
+using NodeNumbers = std::map<Address, std::uint32_t>;
+
+struct NodePlan {
+  NodeNumbers nodes;  ///< the other nodes; their numbers begin at 1
+  /// What is known of the addresses of nodes and of the pod CIDRs of other ones. Whoever writes more into `ipcache`
+  /// (pods, policies' blocks) takes these, too, and asks `node_of` for each of its own.
+  std::vector<std::pair<Prefix, maps::ipcache_entry>> prefixes;
+  std::vector<std::string> warnings;  ///< nodes that cannot be reached, a sentence each
+
+  /// The number of the node that this block is behind; 0: of none, or not as a whole.
+  [[nodiscard]] std::uint32_t node_of(const Prefix& block) const;
+};
+
+/// A tunnel goes to the first InternalIP of the other node whose family is that of this node's first one, else to its
+/// first of a family that both have. A node that has a number in `known` keeps it; the others get the lowest that are
+/// free. `capacity` is that of the map.
+NodePlan plan_nodes(const NodesByName& nodes, const std::string& this_node, const NodeNumbers& known,
+                    std::uint32_t capacity);
+
+/// What is in `nodes` under this folder of maps. ENOENT: nothing is loaded.
+Result<NodeNumbers> read_nodes(const std::filesystem::path& maps);
+Result<std::uint32_t> nodes_capacity(const std::filesystem::path& maps);
+
+/// Makes `nodes` and `ipcache` hold what the plan says and nothing else, by writing what differs, and begins a new
+/// epoch where anything did. Returns the number of elements that were written or erased. Where it fails, what is
+/// written stays: the next call goes on. E2BIG: a map is full, and which.
+Result<std::size_t> write_nodes(const std::filesystem::path& maps, const NodePlan& plan);
+
+}  // namespace sluice::loader::state
