@@ -77,7 +77,8 @@ nlohmann::json answer(const Settings& settings, const std::string& host_ifname, 
 Result<nlohmann::json> adopt(const Request& request, const Scope& scope, const Settings& settings, const Node& node,
                              const loader::net::Netns& netns, Netlink& host, loader::program::Datapath& datapath) {
   const auto previous = TRY(OtherResult::parse(settings.previous, "prevResult"));
-  const auto index = *previous.find_in_sandbox(request.ifname);
+  const auto index = previous.find_in_sandbox(request.ifname);
+  if (!index) return failure(Code::kForeignInterface, "prevResult has no interface " + request.ifname);
   auto pod = TRY(as(Code::kNetwork, Netlink::open_in(netns)));
   const Pair pair = TRY(find_pair(host, pod, request.ifname));
   Attachment attachment = plan(request, scope, settings, node);
@@ -86,7 +87,7 @@ Result<nlohmann::json> adopt(const Request& request, const Scope& scope, const S
   attachment.host_ifindex = pair.host.ifindex;
   attachment.pod_mac = pair.pod.mac;
   attachment.mtu = pair.pod.mtu;
-  attachment.addresses = addresses_of(previous, index);
+  attachment.addresses = addresses_of(previous, *index);
   attachment.shaped = false;
   attachment.ipam_type.clear();
   attachment.ipam_config.clear();

@@ -13,8 +13,9 @@
 
 namespace sluice::cni {
 
-/// Returns the prevResult as the configuration's version has it. kForeignInterface: the interface is not one end of a
-/// veth pair whose other end is routed by this node: not a veth, or a bridge's port.
+/// Returns the prevResult as the configuration's version has it. kForeignInterface: the prevResult does not
+/// tell of the interface, or it is not one end of a veth pair whose other end is routed by this node: not a veth, or a
+/// bridge's port.
 Result<nlohmann::json> adopt(const Request& request, const Scope& scope, const Settings& settings, const Node& node,
                              const loader::net::Netns& netns, loader::net::Netlink& host,
                              loader::program::Datapath& datapath);

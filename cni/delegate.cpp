@@ -81,6 +81,7 @@ Result<Output> spawn(const std::string& program, const Delegate& delegate, const
 
   auto variables = environment_of(delegate, command);
   std::vector<char*> environment;
+  environment.reserve(variables.size() + 1);
   for (auto& variable : variables) environment.push_back(variable.data());
   environment.push_back(nullptr);
   std::string name = program;

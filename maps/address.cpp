@@ -14,7 +14,7 @@ constexpr unsigned kMappedBits = 96;  // the bits of ::ffff:0:0/96 before an IPv
 
 unsigned __int128 host_bits(const Prefix& prefix) {
   unsigned bits = prefix.length + (prefix.address.is_v4() ? kMappedBits : 0);
-  return bits == 0 ? ~static_cast<unsigned __int128>(0) : (static_cast<unsigned __int128>(1) << (128 - bits)) - 1;
+  return bits >= 128 ? 0 : ~static_cast<unsigned __int128>(0) >> bits;
 }
 
 }  // namespace
