@@ -121,6 +121,7 @@ Result<json> attach(const Request& request, const Scope& scope, const Settings& 
   attachment.complete = true;
   if (attachment.ipam_type.empty()) TRY(ipam.sync());
   TRY(lock.write(attachment));
+  TRY(await_policy(datapath, attachment));
   undo.release();
   return answer(request, settings, attachment, assignment, routing);
 }

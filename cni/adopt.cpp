@@ -106,6 +106,7 @@ Result<nlohmann::json> adopt(const Request& request, const Scope& scope, const S
   TRY(make_known(datapath, host, attachment));
   attachment.complete = true;
   TRY(lock.write(attachment));
+  TRY(await_policy(datapath, attachment));
   undo.release();
   return answer(settings, pair.host.name, request.version);
 }

@@ -1,6 +1,8 @@
 #include "cni/endpoint.hpp"
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "cni/error.hpp"
 
@@ -10,6 +12,13 @@ using loader::AttachMode;
 using loader::program::Datapath;
 using loader::program::Endpoint;
 using loader::state::Attachment;
+
+namespace {
+
+constexpr std::chrono::seconds kPolicyPatience{10};
+constexpr std::chrono::milliseconds kPolicyPoll{1};
+
+}  // namespace
 
 Endpoint endpoint_of(const Attachment& attachment) {
   Endpoint endpoint;
@@ -32,6 +41,8 @@ Result<void> attach_programs(Datapath& datapath, const Attachment& attachment, A
 }
 
 Result<void> make_known(Datapath& datapath, loader::net::Netlink& host, const Attachment& attachment) {
+  Endpoint endpoint = endpoint_of(attachment);
+  endpoint.awaits_policy = !attachment.pod_name.empty() && TRY(as(Code::kDatapath, datapath.policy_is_managed()));
   for (const auto& address : attachment.addresses) {
     const auto other = TRY(as(Code::kDatapath, datapath.endpoint(address)));
     if (other && other->ifindex != attachment.host_ifindex) {
@@ -40,7 +51,24 @@ Result<void> make_known(Datapath& datapath, loader::net::Netlink& host, const At
         return failure(Code::kAddressTaken, address.text() + " belongs to the pod behind " + link->name);
       }
     }
-    TRY(as(Code::kDatapath, datapath.put_endpoint(address, endpoint_of(attachment))));
+    TRY(as(Code::kDatapath, datapath.put_endpoint(address, endpoint)));
+  }
+  return {};
+}
+
+Result<void> await_policy(Datapath& datapath, const Attachment& attachment) {
+  const auto end = std::chrono::steady_clock::now() + kPolicyPatience;
+  for (const auto& address : attachment.addresses) {
+    for (;;) {
+      const auto endpoint = TRY(as(Code::kDatapath, datapath.endpoint(address)));
+      if (!endpoint || !endpoint->awaits_policy) break;
+      if (std::chrono::steady_clock::now() > end) {
+        return failure(Code::kTryAgain,
+                       "pod " + attachment.pod_namespace + "/" + attachment.pod_name +
+                           " has no policy yet: sluiced does not run, or does not know the Pod object");
+      }
+      std::this_thread::sleep_for(kPolicyPoll);
+    }
   }
   return {};
 }

@@ -22,4 +22,8 @@ Result<void> attach_programs(loader::program::Datapath& datapath, const loader::
 Result<void> make_known(loader::program::Datapath& datapath, loader::net::Netlink& host,
                         const loader::state::Attachment& attachment);
 
+/// Where an agent looks after policy: waits until it has given the pod its own, ten seconds at most. kTryAgain: it has
+/// not.
+Result<void> await_policy(loader::program::Datapath& datapath, const loader::state::Attachment& attachment);
+
 }  // namespace sluice::cni

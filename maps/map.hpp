@@ -57,6 +57,9 @@ class Map {
   /// Writes a new element or over an old one. E2BIG: the map is full.
   Result<void> put(const Key& key, const Value& value) { return raw::update(fd_, &key, &value, 0); }
 
+  /// Writes over an old one. ENOENT: it is not there.
+  Result<void> replace(const Key& key, const Value& value) { return raw::update(fd_, &key, &value, 2 /* BPF_EXIST */); }
+
   /// False: it was not there.
   Result<bool> erase(const Key& key) { return raw::erase(fd_, &key); }
 

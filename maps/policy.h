@@ -23,6 +23,10 @@ SLUICE_LAYOUTS_BEGIN
 #define POLICY_AUDIT    2 /* what is denied is counted and shown, and goes through */
 #define POLICY_REJECT   4 /* what is denied is answered (RST, ICMP administratively prohibited), not only dropped */
 
+/* The rule set of a pod whose policy is not known yet: only its node reaches it, and it reaches nobody. It is in force
+ * where an agent looks after policy: the CNI plugin then gives it to new pods, and waits until the agent gives another. */
+#define POLICY_INIT 1
+
 #define POLICY_PORT_BITS 16
 
 /* policies: value */
@@ -100,12 +104,13 @@ static inline const struct tier_verdict *policy_deciding_tier(const struct peer_
 	return flags & POLICY_ISOLATES ? &said->network : &said->baseline;
 }
 
-/* Where the deciding tier says nothing: an isolated pod is denied, any other allowed. */
+/* Where the deciding tier says nothing, an isolated pod is denied, any other allowed; so it is with a pass of the last
+ * tier, behind which nobody else is asked. */
 static inline int policy_allows(const struct tier_verdict *deciding, __u32 flags)
 {
 	if (deciding->verdict == POLICY_NONE)
 		return !(flags & POLICY_ISOLATES);
-	return deciding->verdict == POLICY_ALLOW;
+	return deciding->verdict != POLICY_DENY;
 }
 
 SLUICE_LAYOUTS_END

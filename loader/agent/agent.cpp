@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "loader/agent/attachment_watch.hpp"
 #include "loader/agent/objects.hpp"
 #include "loader/config.hpp"
 #include "loader/program/lifecycle.hpp"
@@ -30,6 +31,7 @@ struct Agent {
   Root root;
   NodeConfig config;
   Objects objects;
+  AttachmentWatch attachments;
 
   Result<void> reload() {
     NodeConfig wanted = TRY(NodeConfig::read(root));
@@ -80,6 +82,13 @@ int on_objects(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*events*/
   return 0;
 }
 
+int on_attachments(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*events*/, void* agent) {
+  auto* self = static_cast<Agent*>(agent);
+  self->attachments.drain();
+  self->objects.pods_changed(self->config);
+  return 0;
+}
+
 int on_hangup(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, void* agent) {
   auto* self = static_cast<Agent*>(agent);
   if (auto done = self->reload(); !done)
@@ -108,6 +117,8 @@ Result<void> add_sources(sd_event* event, Agent& agent) {
 
   if (const int err = sd_event_add_io(event, nullptr, agent.objects.fd(), EPOLLIN, on_objects, &agent); err < 0)
     return fail(-err, "watch the objects");
+  if (const int err = sd_event_add_io(event, nullptr, agent.attachments.fd(), EPOLLIN, on_attachments, &agent); err < 0)
+    return fail(-err, "watch the attachments");
 
   sd_event_source* timer = nullptr;
   if (const int err =
@@ -125,7 +136,7 @@ Result<void> add_sources(sd_event* event, Agent& agent) {
 
 Result<void> run(const Root& root) {
   log_to_stderr();
-  Agent agent{root, {}, TRY(Objects::open(root))};
+  Agent agent{root, {}, TRY(Objects::open(root)), TRY(AttachmentWatch::open(root))};
   sd_event* made = nullptr;
   if (const int err = sd_event_new(&made); err < 0) return fail(-err, "make an event loop");
   const Event event(made);

@@ -24,7 +24,7 @@ class NodesPart : public Part {
     const auto plan = state::plan_nodes(nodes, node_name(config), TRY(state::read_nodes(root_.maps())),
                                         TRY(state::nodes_capacity(root_.maps())));
     for (const std::string& warning : plan.warnings) spdlog::warn("msg=\"{}\"", warning);
-    const std::size_t written = TRY(state::write_nodes(root_.maps(), plan));
+    const std::size_t written = TRY(state::write_tunnels(root_.maps(), plan));
     applied_ = true;
     return Applied{nodes.size(), written};
   }

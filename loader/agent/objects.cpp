@@ -30,13 +30,21 @@ std::string text_of(system_clock::time_point time) {
 
 Result<Objects> Objects::open(const Root& root) {
   Objects objects(root, TRY(kube::FolderSource::open(root.objects())));
-  objects.works_.push_back({.part = services_part(root)});
+  // In this order: policy says behind which node an address is, and a Service must not lead to a pod that is not
+  // guarded.
   objects.works_.push_back({.part = nodes_part(root)});
+  objects.works_.push_back({.part = policies_part(root)});
+  objects.works_.push_back({.part = services_part(root)});
   return objects;
 }
 
 void Objects::maps_are_new() {
   for (Work& work : works_) work.part->maps_are_new();
+}
+
+void Objects::pods_changed(const NodeConfig& config) {
+  for (Work& work : works_) work.part->pods_changed();
+  apply(config);
 }
 
 void Objects::take(const NodeConfig& config) {

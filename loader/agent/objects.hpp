@@ -33,6 +33,8 @@ class Objects {
   void apply(const NodeConfig& config);
   /// The datapath was loaded anew: its maps are empty.
   void maps_are_new();
+  /// Pods were attached to this node, or taken off it.
+  void pods_changed(const NodeConfig& config);
 
  private:
   /// A part, and how it fares.

@@ -34,6 +34,8 @@ class Part {
                                 const NodeConfig& config) = 0;
   /// The datapath was loaded anew: its maps are empty.
   virtual void maps_are_new() = 0;
+  /// Pods were attached to this node, or taken off it.
+  virtual void pods_changed() {}
 };
 
 /// The node's name in the cluster: the configured one, else the host's.
@@ -44,5 +46,7 @@ std::unique_ptr<Part> nodes_part(const Root& root);
 
 /// Services and EndpointSlices, with this node's Node.
 std::unique_ptr<Part> services_part(const Root& root);
+/// Policies with the Pods, Namespaces and Nodes that they are about, and the pods that are attached here.
+std::unique_ptr<Part> policies_part(const Root& root);
 
 }  // namespace sluice::loader::agent

@@ -25,6 +25,10 @@ maps::endpoint to_layout(const Endpoint& endpoint) {
   entry.mtu = static_cast<std::uint16_t>(endpoint.mtu);
   entry.flags = (endpoint.through_stack ? ENDPOINT_THROUGH_STACK : 0) | (endpoint.shaped ? ENDPOINT_SHAPED : 0);
   std::memcpy(entry.pod_mac, endpoint.pod_mac.bytes.data(), sizeof(entry.pod_mac));
+  if (endpoint.awaits_policy) {
+    entry.identity = maps::IDENTITY_INIT;
+    entry.egress = entry.ingress = POLICY_INIT;
+  }
   return entry;
 }
 
@@ -32,7 +36,8 @@ Endpoint from_layout(const maps::endpoint& entry) {
   Endpoint endpoint{.ifindex = static_cast<int>(entry.ifindex),
                     .mtu = entry.mtu,
                     .through_stack = (entry.flags & ENDPOINT_THROUGH_STACK) != 0,
-                    .shaped = (entry.flags & ENDPOINT_SHAPED) != 0};
+                    .shaped = (entry.flags & ENDPOINT_SHAPED) != 0,
+                    .awaits_policy = entry.ingress == POLICY_INIT || entry.egress == POLICY_INIT};
   std::memcpy(endpoint.pod_mac.bytes.data(), entry.pod_mac, sizeof(entry.pod_mac));
   return endpoint;
 }
@@ -106,8 +111,22 @@ Result<PodAttachment> Datapath::pod_attachment(int ifindex, const std::string& h
                        .mode = AttachMode::kClsact};
 }
 
+Result<bool> Datapath::policy_is_managed() {
+  const auto policies = TRY(maps::open<maps::Policies>(handles_->root.maps()));
+  const auto init = TRY(policies.lookup(POLICY_INIT));
+  return init && (init->flags & POLICY_IN_FORCE) != 0;
+}
+
 Result<void> Datapath::put_endpoint(const Address& address, const Endpoint& endpoint) {
-  auto put = handles_->endpoints.put(address.wire(), to_layout(endpoint));
+  maps::endpoint wanted = to_layout(endpoint);
+  const auto before = TRY(handles_->endpoints.lookup(address.wire()));
+  if (before && before->ifindex == wanted.ifindex) {
+    wanted.identity = before->identity;
+    wanted.blocks = before->blocks;
+    wanted.egress = before->egress;
+    wanted.ingress = before->ingress;
+  }
+  auto put = handles_->endpoints.put(address.wire(), wanted);
   if (put.failed_with(E2BIG))
     return refuse(E2BIG,
                   "no room for pod " + address.text() + ": the endpoints map is full (maps.endpoints in sluice.yaml)");

@@ -26,6 +26,8 @@ struct Endpoint {
   bool through_stack =
       false;            ///< deliver through the host's stack, so that other tc and netfilter users see the packets
   bool shaped = false;  ///< a qdisc on the host's end limits what the pod receives: deliver through it
+  /// The agent has not given it its policy yet: only its node reaches it (POLICY_INIT in maps/policy.h).
+  bool awaits_policy = false;
 };
 
 /// How a pod's interface is attached now.
@@ -54,7 +56,11 @@ class Datapath {
   Result<void> detach_pod(int ifindex, const std::string& host_name);
   Result<PodAttachment> pod_attachment(int ifindex, const std::string& host_name);
 
-  /// Makes `address` known as a pod of this node; from the next packet on it is delivered there.
+  /// An agent looks after policy on this node, running now or not: a new pod is to await it.
+  Result<bool> policy_is_managed();
+
+  /// Makes `address` known as a pod of this node; from the next packet on it is delivered there. What the agent has
+  /// given the same interface before (its policy, its identity) stays.
   Result<void> put_endpoint(const Address& address, const Endpoint& endpoint);
   /// Forgets `address` where it belongs to `ifindex` (0: whoever it belongs to). Succeeds when it is not there.
   Result<void> erase_endpoint(const Address& address, int ifindex);

@@ -20,10 +20,8 @@ using nlohmann::json;
 
 constexpr const char* kSuffix = ".json";
 
-fs::path folder_of(const Root& root) { return root.state() / "attachments"; }
-
 fs::path path_of(const Root& root, const AttachmentKey& key) {
-  return folder_of(root) / (key.container_id + ":" + key.ifname + kSuffix);
+  return attachment_folder(root) / (key.container_id + ":" + key.ifname + kSuffix);
 }
 
 std::optional<AttachmentKey> key_of(const fs::path& path) {
@@ -136,6 +134,8 @@ Result<Fd> open_or_make(const fs::path& path) {
 
 }  // namespace
 
+fs::path attachment_folder(const Root& root) { return root.state() / "attachments"; }
+
 std::string host_ifname(const AttachmentKey& key) {
   // FNV-1a, and a mixing step (MurmurHash3's) since only 44 of the bits are used.
   std::uint64_t hash = 0xcbf29ce484222325;
@@ -150,12 +150,12 @@ std::string host_ifname(const AttachmentKey& key) {
 Result<std::vector<AttachmentKey>> attachment_keys(const Root& root) {
   std::vector<AttachmentKey> keys;
   std::error_code error;
-  fs::directory_iterator entries(folder_of(root), error);
+  fs::directory_iterator entries(attachment_folder(root), error);
   if (error == std::errc::no_such_file_or_directory) return keys;
   for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
     if (auto key = key_of(entries->path())) keys.push_back(*std::move(key));
   }
-  if (error) return fail(error.value(), "read folder " + folder_of(root).string());
+  if (error) return fail(error.value(), "read folder " + attachment_folder(root).string());
   std::sort(keys.begin(), keys.end());
   return keys;
 }

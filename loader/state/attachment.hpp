@@ -46,6 +46,9 @@ struct Attachment {
   std::string ipam_config;  ///< the configuration that it was called with
 };
 
+/// Where the files are.
+std::filesystem::path attachment_folder(const Root& root);
+
 /// The name of a pod interface's host end: "slu" and eleven hex digits that belong to `key` alone.
 std::string host_ifname(const AttachmentKey& key);
 

@@ -176,6 +176,10 @@ Result<std::uint32_t> nodes_capacity(const std::filesystem::path& maps) {
   return TRY(maps::open<maps::Nodes>(maps)).capacity();
 }
 
+Result<std::size_t> write_tunnels(const std::filesystem::path& maps, const NodePlan& plan) {
+  return write_tunnels(maps, plan.nodes);
+}
+
 Result<std::size_t> write_nodes(const std::filesystem::path& maps, const NodePlan& plan) {
   std::size_t written = TRY(write_tunnels(maps, plan.nodes));
   written += TRY(write_prefixes(maps, plan));

@@ -43,7 +43,11 @@ NodePlan plan_nodes(const NodesByName& nodes, const std::string& this_node, cons
 Result<NodeNumbers> read_nodes(const std::filesystem::path& maps);
 Result<std::uint32_t> nodes_capacity(const std::filesystem::path& maps);
 
-/// Makes `nodes` and `ipcache` hold what the plan says and nothing else, by writing what differs, and begins a new
+/// Makes `nodes` hold the other ends of the tunnels that the plan has, by writing what differs. The plan's prefixes are
+/// the policy compiler's to write, which knows more of each address. E2BIG: the map is full.
+Result<std::size_t> write_tunnels(const std::filesystem::path& maps, const NodePlan& plan);
+
+/// For a node without policies: makes `nodes` and `ipcache` hold what the plan says and nothing else, and begins a new
 /// epoch where anything did. Returns the number of elements that were written or erased. Where it fails, what is
 /// written stays: the next call goes on. E2BIG: a map is full, and which.
 Result<std::size_t> write_nodes(const std::filesystem::path& maps, const NodePlan& plan);

@@ -104,11 +104,12 @@ TEST_CASE("the identity and the blocks of an address both count") {
 }
 
 TEST_CASE("the admin tier is before NetworkPolicy, Baseline behind it, and of two rules the first one counts") {
-  const peer_verdict baseline_deny = [] {
+  const auto baseline = [](policy_verdict what, std::uint16_t rank) {
     peer_verdict verdict{};
-    verdict.baseline = {9, 9, POLICY_DENY, 0};
+    verdict.baseline = {rank, rank, static_cast<__u8>(what), 0};
     return verdict;
-  }();
+  };
+  const peer_verdict baseline_deny = baseline(POLICY_DENY, 9);
   const struct {
     const char* name;
     std::uint32_t flags;
@@ -125,6 +126,7 @@ TEST_CASE("the admin tier is before NetworkPolicy, Baseline behind it, and of tw
       {"pass, isolated", POLICY_ISOLATES, admin(POLICY_PASS, 1), {}, {}, dropped(DROP_POLICY_INGRESS)},
       {"pass, allowed", POLICY_ISOLATES, admin(POLICY_PASS, 1), network_allow(), {}, delivered_to("db")},
       {"baseline denies", 0, baseline_deny, {}, {}, dropped(DROP_POLICY_INGRESS)},
+      {"baseline passes", 0, baseline(POLICY_DENY, 9), baseline(POLICY_PASS, 8), {}, delivered_to("db")},
       {"baseline is not asked where isolated", POLICY_ISOLATES, baseline_deny, network_allow(), {}, delivered_to("db")},
   };
   for (const auto& row : rows) {

@@ -2,7 +2,9 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -133,18 +135,20 @@ TEST_CASE("new connections follow the endpoints, running ones stay, and without 
 TEST_CASE("an agent that is killed disturbs nothing, and the next one touches only what differs") {
   World world;
   world.apply(service_yaml() + slices_yaml({&world.web}));
-  REQUIRE(within(std::chrono::seconds(5), [&] { return answered_by(world, true) == "web"; }));
+  for (const bool v4 : kFamilies)
+    REQUIRE(within(std::chrono::seconds(5), [&] { return answered_by(world, v4) == "web"; }));
   const auto services = must(maps::open<maps::Services>(world.cluster.root("node-1").maps()));
-  const auto epoch = [&] {
-    return must(must(maps::open<maps::Runtime>(world.cluster.root("node-1").maps())).lookup(0))->epoch;
-  };
   const auto before = must(services.dump());
-  const auto epoch_before = epoch();
   world.agent.restart(SIGKILL);
   CHECK(answered_by(world, true) == "web");
   const auto after = must(services.dump());
-  CHECK(after.size() == before.size());
-  CHECK(epoch() == epoch_before);
+  REQUIRE(after.size() == before.size());
+  for (const auto& [key, value] : before) {
+    const auto same = [&](const auto& one) {
+      return std::memcmp(&one.first, &key, sizeof(key)) == 0 && std::memcmp(&one.second, &value, sizeof(value)) == 0;
+    };
+    CHECK(std::ranges::any_of(after, same));
+  }
   // What went while nobody looked.
   world.agent.stop(SIGKILL);
   REQUIRE(world.cluster.lab({"delete", TextFile(service_yaml()).path()}).status == 0);

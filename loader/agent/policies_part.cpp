@@ -1,0 +1,69 @@
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "loader/agent/part.hpp"
+#include "loader/state/attachment.hpp"
+#include "loader/state/nodes.hpp"
+#include "loader/state/policy/policies.hpp"
+
+namespace sluice::loader::agent {
+namespace {
+
+using state::policy::LocalPod;
+using state::policy::Policies;
+
+Result<std::vector<LocalPod>> local_pods(const Root& root) {
+  std::vector<LocalPod> pods;
+  for (const state::Attachment& one : TRY(state::attachments(root)))
+    pods.push_back({one.pod_namespace, one.pod_name, one.addresses});
+  return pods;
+}
+
+/// What policy is not about.
+bool is_of_services(const kube::ObjectId& id) { return id.kind == "Service" || id.kind == "EndpointSlice"; }
+
+class PoliciesPart : public Part {
+ public:
+  explicit PoliciesPart(Root root) : root_(std::move(root)) {}
+
+  [[nodiscard]] const char* name() const override { return "policies"; }
+
+  Result<Applied> apply(const state::Cluster& cluster, const std::vector<kube::ObjectId>& changed,
+                        const NodeConfig& config) override {
+    // The plugin writes an endpoint after its record, so pods are looked at whenever a record has changed.
+    if (policies_ && std::ranges::all_of(changed, is_of_services) && !records_changed_) return Applied{};
+    if (!policies_) policies_ = TRY(Policies::open(root_));
+    const std::string node = node_name(config);
+    // A node that knows itself is one of a cluster, whose pods have objects.
+    const bool managed = cluster.find({"Node", "", node}) != nullptr;
+    const auto report =
+        TRY(policies_->update(cluster, node, TRY(local_pods(root_)), managed, TRY(plan(cluster, config))));
+    records_changed_ = false;
+    return Applied{report.written > 0 ? report.rule_sets : 0, report.written};
+  }
+
+  void maps_are_new() override { policies_.reset(); }
+  void pods_changed() override { records_changed_ = true; }
+
+ private:
+  /// As the nodes part has it, which is done before: the numbers of nodes are in the map.
+  Result<state::NodePlan> plan(const state::Cluster& cluster, const NodeConfig& config) const {
+    if (config.mode != Mode::kOverlay) return state::NodePlan{};
+    state::NodesByName nodes;
+    cluster.each<kube::Node>(
+        [&](const kube::Object& object, const kube::Node& node) { nodes.emplace(object.id.name, &node); });
+    return state::plan_nodes(nodes, node_name(config), TRY(state::read_nodes(root_.maps())),
+                             TRY(state::nodes_capacity(root_.maps())));
+  }
+
+  Root root_;
+  std::optional<Policies> policies_;
+  bool records_changed_ = true;
+};
+
+}  // namespace
+
+std::unique_ptr<Part> policies_part(const Root& root) { return std::make_unique<PoliciesPart>(root); }
+
+}  // namespace sluice::loader::agent
