@@ -81,7 +81,8 @@ Result<nlohmann::json> answer(const Request& request) {
 }
 
 void print(const nlohmann::json& object) {
-  if (!object.is_null()) std::cout << object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+  if (!object.is_null())
+    std::cout << object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n' << std::flush;
 }
 
 /// Somebody at a terminal runs the plugin, not a runtime, which gives no arguments and always a command.
@@ -93,7 +94,7 @@ std::optional<int> explain(int argc, char** argv) {
   }
   const std::string_view argument(argv[1]);
   if (argument == "--version") {
-    std::cout << SLUICE_VERSION << std::endl;
+    std::cout << SLUICE_VERSION << '\n' << std::flush;
     return 0;
   }
   const bool asked = argument == "--help" || argument == "-h";

@@ -52,6 +52,7 @@ constexpr std::array kProtocols = {
 };
 
 bool same(std::string_view one, std::string_view other) {
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the length is passed
   return one.size() == other.size() && strncasecmp(one.data(), other.data(), one.size()) == 0;
 }
 
