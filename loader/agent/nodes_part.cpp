@@ -18,15 +18,11 @@ class NodesPart : public Part {
                         const NodeConfig& config) override {
     if (config.mode != Mode::kOverlay) return Applied{};
     if (applied_ && std::ranges::none_of(changed, [](const auto& id) { return id.kind == "Node"; })) return Applied{};
-    state::NodesByName nodes;
-    cluster.each<kube::Node>(
-        [&](const kube::Object& object, const kube::Node& node) { nodes.emplace(object.id.name, &node); });
-    const auto plan = state::plan_nodes(nodes, node_name(config), TRY(state::read_nodes(root_.maps())),
-                                        TRY(state::nodes_capacity(root_.maps())));
+    const auto plan = TRY(state::plan_nodes(cluster, node_name(config), root_.maps()));
     for (const std::string& warning : plan.warnings) spdlog::warn("msg=\"{}\"", warning);
     const std::size_t written = TRY(state::write_tunnels(root_.maps(), plan));
     applied_ = true;
-    return Applied{nodes.size(), written};
+    return Applied{plan.nodes.size(), written};
   }
 
   void maps_are_new() override { applied_ = false; }

@@ -50,11 +50,7 @@ class PoliciesPart : public Part {
   /// As the nodes part has it, which is done before: the numbers of nodes are in the map.
   Result<state::NodePlan> plan(const state::Cluster& cluster, const NodeConfig& config) const {
     if (config.mode != Mode::kOverlay) return state::NodePlan{};
-    state::NodesByName nodes;
-    cluster.each<kube::Node>(
-        [&](const kube::Object& object, const kube::Node& node) { nodes.emplace(object.id.name, &node); });
-    return state::plan_nodes(nodes, node_name(config), TRY(state::read_nodes(root_.maps())),
-                             TRY(state::nodes_capacity(root_.maps())));
+    return state::plan_nodes(cluster, node_name(config), root_.maps());
   }
 
   Root root_;

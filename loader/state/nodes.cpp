@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <set>
 
@@ -49,67 +48,8 @@ void add_addresses(NodePlan& plan, const kube::Node& node, maps::identity identi
       plan.prefixes.emplace_back(Prefix::host(address), maps::ipcache_entry{identity, 0, number, 0});
 }
 
-maps::ipcache_key key_of(const Prefix& prefix) {
-  maps::ipcache_key key{prefix.length + (prefix.address.is_v4() ? 96 : 0), {}};
-  const Address first = prefix.first();
-  std::memcpy(key.word, &first.wire(), sizeof(key.word));
-  return key;
-}
-
-struct BytesLess {
-  bool operator()(const maps::ipcache_key& one, const maps::ipcache_key& other) const {
-    return std::memcmp(&one, &other, sizeof(one)) < 0;
-  }
-};
-
-template <typename T>
-bool same(const T& one, const T& other) {
-  return std::memcmp(&one, &other, sizeof(T)) == 0;
-}
-
 Error full(const char* map) {
   return refuse(E2BIG, std::string("the map ") + map + " is full (maps." + map + " in sluice.yaml)");
-}
-
-Result<std::size_t> write_tunnels(const std::filesystem::path& folder, const NodeNumbers& wanted) {
-  auto map = TRY(maps::open<maps::Nodes>(folder));
-  const NodeNumbers known = TRY(read_nodes(folder));
-  std::size_t written = 0;
-  std::set<std::uint32_t> used;
-  for (const auto& [address, number] : wanted) {
-    used.insert(number);
-    if (const auto there = known.find(address); there != known.end() && there->second == number) continue;
-    TRY(map.put(number, maps::node{address.wire(), 0, 0}).context("write node " + address.text()));
-    written++;
-  }
-  for (const auto& [address, number] : known) {
-    if (used.contains(number)) continue;
-    TRY(map.put(number, maps::node{}).context("forget node " + address.text()));
-    written++;
-  }
-  return written;
-}
-
-Result<std::size_t> write_prefixes(const std::filesystem::path& folder, const NodePlan& plan) {
-  auto map = TRY(maps::open<maps::Ipcache>(folder));
-  std::map<maps::ipcache_key, maps::ipcache_entry, BytesLess> known, wanted;
-  TRY(map.each([&](const maps::ipcache_key& key, const maps::ipcache_entry& entry) { known.emplace(key, entry); }));
-  for (const auto& [prefix, entry] : plan.prefixes) wanted.emplace(key_of(prefix), entry);
-  std::size_t written = 0;
-  for (const auto& [key, entry] : known) {
-    if (wanted.contains(key)) continue;
-    TRY(map.erase(key).context("forget who has an address"));
-    written++;
-  }
-  for (const auto& [key, entry] : wanted) {
-    const auto there = known.find(key);
-    if (there != known.end() && same(there->second, entry)) continue;
-    auto put = map.put(key, entry);
-    if (put.failed_with(ENOSPC)) return full(maps::Ipcache::kName);
-    TRY(std::move(put).context("write who has an address"));
-    written++;
-  }
-  return written;
 }
 
 }  // namespace
@@ -172,20 +112,30 @@ Result<NodeNumbers> read_nodes(const std::filesystem::path& maps) {
   return numbers;
 }
 
-Result<std::uint32_t> nodes_capacity(const std::filesystem::path& maps) {
-  return TRY(maps::open<maps::Nodes>(maps)).capacity();
+Result<NodePlan> plan_nodes(const Cluster& cluster, const std::string& this_node, const std::filesystem::path& maps) {
+  NodesByName nodes;
+  cluster.each<kube::Node>(
+      [&](const kube::Object& object, const kube::Node& node) { nodes.emplace(object.id.name, &node); });
+  const std::uint32_t capacity = TRY(TRY(maps::open<maps::Nodes>(maps)).capacity());
+  return plan_nodes(nodes, this_node, TRY(read_nodes(maps)), capacity);
 }
 
 Result<std::size_t> write_tunnels(const std::filesystem::path& maps, const NodePlan& plan) {
-  return write_tunnels(maps, plan.nodes);
-}
-
-Result<std::size_t> write_nodes(const std::filesystem::path& maps, const NodePlan& plan) {
-  std::size_t written = TRY(write_tunnels(maps, plan.nodes));
-  written += TRY(write_prefixes(maps, plan));
-  if (written == 0) return written;
-  const auto runtime = TRY(maps::Mapped<maps::runtime>::open(TRY(maps::open<maps::Runtime>(maps)).fd()));
-  maps::advance_epoch(*runtime);
+  auto map = TRY(maps::open<maps::Nodes>(maps));
+  const NodeNumbers known = TRY(read_nodes(maps));
+  std::size_t written = 0;
+  std::set<std::uint32_t> used;
+  for (const auto& [address, number] : plan.nodes) {
+    used.insert(number);
+    if (const auto there = known.find(address); there != known.end() && there->second == number) continue;
+    TRY(map.put(number, maps::node{address.wire(), 0, 0}).context("write node " + address.text()));
+    written++;
+  }
+  for (const auto& [address, number] : known) {
+    if (used.contains(number)) continue;
+    TRY(map.put(number, maps::node{}).context("forget node " + address.text()));
+    written++;
+  }
   return written;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "loader/kube/node.hpp"
+#include "loader/state/cluster.hpp"
 #include "maps/address.hpp"
 #include "maps/ipcache.h"
 #include "maps/result.hpp"
@@ -41,15 +42,12 @@ NodePlan plan_nodes(const NodesByName& nodes, const std::string& this_node, cons
 
 /// What is in `nodes` under this folder of maps. ENOENT: nothing is loaded.
 Result<NodeNumbers> read_nodes(const std::filesystem::path& maps);
-Result<std::uint32_t> nodes_capacity(const std::filesystem::path& maps);
+
+/// The same from the cluster's Node objects and what is under this folder of maps.
+Result<NodePlan> plan_nodes(const Cluster& cluster, const std::string& this_node, const std::filesystem::path& maps);
 
 /// Makes `nodes` hold the other ends of the tunnels that the plan has, by writing what differs. The plan's prefixes are
 /// the policy compiler's to write, which knows more of each address. E2BIG: the map is full.
 Result<std::size_t> write_tunnels(const std::filesystem::path& maps, const NodePlan& plan);
-
-/// For a node without policies: makes `nodes` and `ipcache` hold what the plan says and nothing else, and begins a new
-/// epoch where anything did. Returns the number of elements that were written or erased. Where it fails, what is
-/// written stays: the next call goes on. E2BIG: a map is full, and which.
-Result<std::size_t> write_nodes(const std::filesystem::path& maps, const NodePlan& plan);
 
 }  // namespace sluice::loader::state

@@ -10,7 +10,9 @@
 #include "loader/net/netlink.hpp"
 #include "loader/program/lifecycle.hpp"
 #include "loader/program/overlay.hpp"
+#include "loader/state/cluster.hpp"
 #include "loader/state/nodes.hpp"
+#include "loader/state/policy/policies.hpp"
 #include "maps/views.hpp"
 #include "tests/e2e/agent.hpp"
 #include "tests/e2e/cluster.hpp"
@@ -21,6 +23,8 @@ using namespace sluice::e2e;
 using namespace std::chrono_literals;
 
 namespace {
+
+using loader::state::policy::Policies;
 
 constexpr bool kFamilies[] = {true, false};
 
@@ -34,29 +38,36 @@ std::string overlay_node(int number, bool underlay_v4) {
          (underlay_v4 ? v4 + ", " + v6 : v6 + ", " + v4) + "]}\n";
 }
 
-/// Two nodes with a pod each, which know of each other.
+/// Two nodes with a pod each, which know of each other as if an agent had told them.
 struct TwoNodes {
   explicit TwoNodes(bool over_v4 = true, const std::string& client_config = {})
       : yaml(overlay_node(1, over_v4) + overlay_node(2, over_v4) + pod_yaml("client", "node-1", client_config) +
              pod_yaml("server", "node-2")) {
-    for (const char* node : {"node-1", "node-2"}) (void)tell(node, yaml);
+    for (const char* node : {"node-1", "node-2"}) {
+      writers.emplace(node, must(Policies::open(cluster.root(node))));
+      (void)tell(node, yaml);
+    }
   }
 
   /// What the agent of `node` does with these objects. Returns what it had to write.
-  std::size_t tell(const std::string& node, const std::string& objects) const {
-    const auto maps = cluster.root(node).maps();
-    const auto parsed = must(loader::kube::parse_manifest(objects, "nodes"));
-    loader::state::NodesByName nodes;
-    for (const auto& object : parsed)
-      if (const auto* body = std::get_if<loader::kube::Node>(&object.body)) nodes.emplace(object.id.name, body);
-    const auto plan = loader::state::plan_nodes(nodes, node, must(loader::state::read_nodes(maps)),
-                                                must(loader::state::nodes_capacity(maps)));
+  std::size_t tell(const std::string& node, const std::string& objects) {
+    const auto root = cluster.root(node);
+    loader::state::Cluster known;
+    loader::kube::Batch batch;
+    for (const auto& object : must(loader::kube::parse_manifest(objects, "nodes")))
+      if (object.id.kind == "Node")
+        batch.changes.push_back({object.id, std::make_shared<loader::kube::Object>(object)});
+    (void)known.take(batch);
+    const auto plan = must(loader::state::plan_nodes(known, node, root.maps()));
     CHECK(plan.warnings.empty());
-    return must(loader::state::write_nodes(maps, plan));
+    auto& writer = writers.at(node);
+    return must(loader::state::write_tunnels(root.maps(), plan)) +
+           must(writer.update(known, node, {}, false, plan)).written;
   }
 
   std::string yaml;
   Cluster cluster{yaml};
+  std::map<std::string, Policies> writers;  ///< by node
   Place client = cluster.pod("client");
   Place server = cluster.pod("server");
 };
@@ -179,7 +190,7 @@ TEST_CASE("a pod whose MTU is larger than a tunnel can carry is told") {
 }
 
 TEST_CASE("a tunnel that is not its sender's node's is dropped, and so is one of another network") {
-  const TwoNodes lab;
+  TwoNodes lab;
   const auto server = must(Socket::udp(lab.server.netns, lab.server.address(true)));
   const auto client = must(Socket::udp(lab.client.netns, lab.client.address(true)));
   const auto send = [&] { must(client.send_to("x", lab.server.address(true), must(server.port()))); };

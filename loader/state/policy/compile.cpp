@@ -1,11 +1,11 @@
 #include "loader/state/policy/compile.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
 #include "loader/state/policy/ports.hpp"
 #include "loader/state/policy/subjects.hpp"
+#include "maps/trie_key.hpp"
 
 namespace sluice::loader::state::policy {
 namespace {
@@ -67,12 +67,7 @@ class Compiler {
   // ---- who has which address ----
 
   void put_address(const Prefix& prefix, std::uint32_t identity, std::uint32_t blocks) {
-    const Address first = prefix.first();
-    maps::ipcache_key key{};
-    key.prefix_len = prefix.length + (first.is_v4() ? 96 : 0);
-    const maps::addr wire = first.wire();
-    std::memcpy(key.word, wire.word, sizeof(key.word));
-    tables_.ipcache[key] = {identity, blocks, plan_.node_of(prefix), 0};
+    tables_.ipcache[maps::ipcache_key_of(prefix)] = {identity, blocks, plan_.node_of(prefix), 0};
   }
 
   void fill_ipcache() {

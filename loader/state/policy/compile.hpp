@@ -13,6 +13,7 @@
 #include "loader/state/cluster.hpp"
 #include "loader/state/nodes.hpp"
 #include "maps/address.hpp"
+#include "maps/bytes.hpp"
 #include "maps/ipcache.h"
 #include "maps/policy.h"
 
@@ -31,19 +32,11 @@ struct PodEntry {
   bool operator==(const PodEntry&) const = default;
 };
 
-template <typename T>
-struct ByBytes {
-  bool operator()(const T& a, const T& b) const;
-};
-
-template <typename Key, typename Value>
-using Table = std::map<Key, Value, ByBytes<Key>>;
-
 struct Tables {
   std::map<std::uint32_t, maps::policy> policies;
-  Table<maps::policy_port_key, maps::policy_port> ports;
-  Table<maps::peer_key, maps::peer_verdict> peers;
-  Table<maps::ipcache_key, maps::ipcache_entry> ipcache;
+  maps::Table<maps::policy_port_key, maps::policy_port> ports;
+  maps::Table<maps::peer_key, maps::peer_verdict> peers;
+  maps::Table<maps::ipcache_key, maps::ipcache_entry> ipcache;
   bool no_policy_id = false;         ///< more rule sets than there are numbers: not to be used
   bool too_many_rules = false;       ///< more than 65,535 for one direction of a pod: not to be used
   std::map<Address, PodEntry> pods;  ///< of this node, by address
@@ -93,10 +86,5 @@ struct Numbering {
 /// `plan`: which addresses are behind which other node.
 Tables compile(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local, Numbering& numbers,
                bool managed = true, const NodePlan& plan = {});
-
-template <typename T>
-bool ByBytes<T>::operator()(const T& a, const T& b) const {
-  return __builtin_memcmp(&a, &b, sizeof(T)) < 0;
-}
 
 }  // namespace sluice::loader::state::policy

@@ -2,19 +2,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <set>
 
+#include "maps/bytes.hpp"
 #include "maps/runtime.h"
 #include "maps/views.hpp"
 
 namespace sluice::loader::state::policy {
 namespace {
-
-template <typename T>
-bool same(const T& a, const T& b) {
-  return std::memcmp(&a, &b, sizeof(T)) == 0;
-}
 
 Error full(const std::string& map, const std::string& key) {
   return refuse(E2BIG, "policy: no room in map " + map + ": nothing was changed (maps." + key +
@@ -26,7 +21,7 @@ template <typename View, typename Wanted>
 Result<void> put_new(View& map, const Wanted& wanted, Wanted& there, Report& report) {
   for (const auto& [key, value] : wanted) {
     const auto known = there.find(key);
-    if (known != there.end() && same(known->second, value)) continue;
+    if (known != there.end() && maps::same_bytes(known->second, value)) continue;
     TRY(map.put(key, value));
     there[key] = value;
     report.written++;
@@ -151,7 +146,7 @@ Result<void> Policies::State::switch_pods(const Tables& wanted, Report& report) 
     pod->blocks = entry.blocks;
     pod->egress = entry.egress;
     pod->ingress = entry.ingress;
-    if (same(before, *pod)) continue;
+    if (maps::same_bytes(before, *pod)) continue;
     auto put = endpoints.replace(address.wire(), *pod);
     if (put.failed_with(ENOENT)) continue;
     TRY(std::move(put).context("give pod " + address.text() + " its policy"));

@@ -1,19 +1,18 @@
 #include "loader/state/policy/ports.hpp"
 
-#include <cstring>
 #include <set>
+
+#include "maps/bytes.hpp"
 
 namespace sluice::loader::state::policy {
 namespace {
 
 constexpr unsigned kPorts = 65536;
 
-bool same(const maps::peer_verdict& a, const maps::peer_verdict& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
-
 bool same(const Answer& a, const Answer& b) {
-  if (!same(a.everyone, b.everyone) || a.peers.size() != b.peers.size()) return false;
+  if (!maps::same_bytes(a.everyone, b.everyone) || a.peers.size() != b.peers.size()) return false;
   for (auto i = a.peers.begin(), j = b.peers.begin(); i != a.peers.end(); ++i, ++j)
-    if (i->first != j->first || !same(i->second, j->second)) return false;
+    if (i->first != j->first || !maps::same_bytes(i->second, j->second)) return false;
   return true;
 }
 
@@ -78,7 +77,8 @@ std::vector<PortEntry> split_ports(const std::vector<Rule>& rules) {
     }
     add(first, kPorts - 1, current);
   }
-  if (!other.peers.empty() || !same(other.everyone, maps::peer_verdict{})) entries.push_back({0, 0, 0, other});
+  if (!other.peers.empty() || !maps::same_bytes(other.everyone, maps::peer_verdict{}))
+    entries.push_back({0, 0, 0, other});
   return entries;
 }
 

@@ -7,32 +7,15 @@
 
 #include "loader/state/service/array.hpp"
 #include "loader/state/service/compile.hpp"
+#include "maps/bytes.hpp"
 #include "maps/runtime.h"
+#include "maps/trie_key.hpp"
 
 namespace sluice::loader::state::service {
 namespace {
 
-// Keys and values of maps, by their bytes: they have no padding (maps/map.hpp asserts it).
-template <typename T>
-struct ByBytes {
-  bool operator()(const T& a, const T& b) const { return std::memcmp(&a, &b, sizeof(T)) < 0; }
-};
-template <typename T>
-bool same(const T& a, const T& b) {
-  return std::memcmp(&a, &b, sizeof(T)) == 0;
-}
-
-using Frontends = std::map<maps::service_key, maps::service, ByBytes<maps::service_key>>;
-using SourceRanges = std::set<maps::source_range_key, ByBytes<maps::source_range_key>>;
-
-maps::source_range_key range_key(std::uint32_t service, const Prefix& block) {
-  maps::source_range_key key{};
-  key.prefix_len = 32 + block.length + (block.address.is_v4() ? 96 : 0);
-  key.service = service;
-  const maps::addr wire = block.first().wire();
-  std::memcpy(key.word, wire.word, sizeof(key.word));
-  return key;
-}
+using Frontends = maps::Table<maps::service_key, maps::service>;
+using SourceRanges = maps::KeySet<maps::source_range_key>;
 
 Error full(const std::string& map, const std::string& key) {
   return refuse(E2BIG, "services: no room in map " + map + ": nothing was changed (maps." + key +
@@ -261,7 +244,7 @@ Result<Services::Compiled> Services::State::number(const WantedService& wanted, 
     }
     fresh.frontends[frontend.key] = value;
   }
-  for (const Prefix& block : wanted.source_ranges) fresh.ranges.insert(range_key(fresh.id, block));
+  for (const Prefix& block : wanted.source_ranges) fresh.ranges.insert(maps::source_range_key_of(fresh.id, block));
   return fresh;
 }
 
@@ -326,7 +309,7 @@ void Services::State::write_backends(const Compiled& fresh, Report& report) {
       wanted.flags = row.local ? BACKEND_LOCAL : 0;
       wanted.service = fresh.id;
       maps::backend& there = maps.backends[first + index];
-      if (same(there, wanted)) continue;
+      if (maps::same_bytes(there, wanted)) continue;
       there = wanted;
       report.written++;
     }
@@ -346,7 +329,7 @@ Result<void> Services::State::put_frontends(const kube::ObjectId& id, const Comp
   for (const auto& [key, value] : fresh.frontends) {
     const Frontends* known = old != nullptr ? &old->frontends : adopted ? &adopted->frontends : nullptr;
     const auto there = known != nullptr ? known->find(key) : Frontends::const_iterator();
-    if (known != nullptr && there != known->end() && same(there->second, value)) continue;
+    if (known != nullptr && there != known->end() && maps::same_bytes(there->second, value)) continue;
     TRY(maps.services.put(key, value).context("write a frontend of " + id.text()));
     report.written++;
   }
