@@ -321,11 +321,11 @@ Result<void> Netlink::delete_route(const Route& route) {
 
 namespace {
 
-/// nullopt: not a unicast or local route over one device.
+/// nullopt: not a unicast or local route. Of several ways it has the first.
 std::optional<Route> route_of(nl_object* object) {
   auto* const source = reinterpret_cast<rtnl_route*>(object);
   const auto type = rtnl_route_get_type(source);
-  if ((type != RTN_UNICAST && type != RTN_LOCAL) || rtnl_route_get_nnexthops(source) != 1) return std::nullopt;
+  if ((type != RTN_UNICAST && type != RTN_LOCAL) || rtnl_route_get_nnexthops(source) < 1) return std::nullopt;
   rtnl_nexthop* const hop = rtnl_route_nexthop_n(source, 0);
   Route route;
   route.family_v4 = rtnl_route_get_family(source) == AF_INET;
@@ -359,6 +359,7 @@ Result<std::vector<Route>> Netlink::routes(int ifindex, int table) {
         },
         doing,
         [&](nl_object* object, auto& routes) {
+          if (rtnl_route_get_nnexthops(reinterpret_cast<rtnl_route*>(object)) != 1) return;
           if (auto route = route_of(object); route && route->ifindex == ifindex) routes.push_back(*route);
         });
     // There is no table before its first route.
@@ -366,6 +367,22 @@ Result<std::vector<Route>> Netlink::routes(int ifindex, int table) {
     if (found) all.insert(all.end(), found->begin(), found->end());
   }
   return all;
+}
+
+Result<Route> Netlink::route_to(const Address& address) {
+  const auto doing = "look up the route to " + address.text();
+  rtmsg header{};
+  header.rtm_family = static_cast<unsigned char>(family_of(address));
+  header.rtm_dst_len = static_cast<unsigned char>(8 * address.bytes_size());
+  header.rtm_flags = RTM_F_FIB_MATCH;
+  Message message(nlmsg_alloc_simple(RTM_GETROUTE, 0));
+  if (!message || nlmsg_append(message.get(), &header, sizeof header, NLMSG_ALIGNTO) < 0 ||
+      nla_put(message.get(), RTA_DST, static_cast<int>(address.bytes_size()), address.bytes()) < 0)
+    return fail(ENOMEM, doing);
+  std::optional<Route> found;
+  TRY(socket_->exchange(std::move(message), doing, [&](nl_object* object) { found = route_of(object); }));
+  if (!found) return fail(ENETUNREACH, doing);
+  return *found;
 }
 
 Result<void> Netlink::put_neighbour(int ifindex, const Address& address, const Mac& mac) {

@@ -115,6 +115,10 @@ class Netlink {
   /// 0: the main table.
   Result<std::vector<Route>> routes(int ifindex, int table = 0);
 
+  /// The entry of the routing tables that packets to this address go by; of several ways the first. A destination of
+  /// nullopt: it is the default route. ENETUNREACH, EHOSTUNREACH and the like: there is none, or one that refuses.
+  Result<Route> route_to(const Address& address);
+
   /// A rule is nobody's device's: it stays until it is deleted. Adding one that is there is no error.
   Result<void> add_rule(const Rule& rule);
   /// Succeeds when there is no such rule.

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <optional>
-#include <sstream>
-#include <string>
 
 #include "maps/node.h"
 
@@ -14,22 +11,13 @@ namespace {
 
 constexpr int kUsualMtu = 1500;
 
-/// The device of the default route in the thread's network namespace. The kernel lists routes in the order of their
-/// destinations, so that this reads one line however many pods there are.
-std::optional<std::string> default_device() {
-  std::ifstream routes("/proc/thread-self/net/route");
-  std::string line, device, destination;
-  std::getline(routes, line);
-  std::getline(routes, line);
-  if (std::istringstream(line) >> device >> destination && destination == "00000000") return device;
-
-  std::ifstream routes6("/proc/thread-self/net/ipv6_route");
-  while (std::getline(routes6, line)) {
-    std::istringstream fields(line);
-    std::string length, word;
-    fields >> destination >> length;
-    while (fields >> word) device = word;
-    if (length == "00" && device != "lo") return device;
+/// The link of the default route. It is the way to an address that nobody has: of a block for documents (RFC 5737) or
+/// for discards (RFC 6666). Asking the kernel for that one costs the same however many routes to pods there are.
+std::optional<net::Link> default_link(net::Netlink& netlink) {
+  for (const char* nobody : {"192.0.2.1", "100::1"}) {
+    const auto route = netlink.route_to(Address::parse(nobody).value_or({}));
+    if (!route || route->destination) continue;
+    if (auto link = netlink.link(route->ifindex)) return *link;
   }
   return std::nullopt;
 }
@@ -47,8 +35,8 @@ Result<net::Link> link_with(net::Netlink& netlink, const std::vector<Address>& a
 }  // namespace
 
 int uplink_mtu(net::Netlink& netlink, const NodeConfig& config) {
-  const auto device = default_device();
-  const auto link = device ? netlink.link(*device) : link_with(netlink, config.node_addresses);
+  if (const auto link = default_link(netlink)) return link->mtu;
+  const auto link = link_with(netlink, config.node_addresses);
   return link ? link->mtu : kUsualMtu;
 }
 

@@ -195,6 +195,32 @@ TEST_CASE("a route to one address of a pod is found and deleted by its device on
   }
 }
 
+TEST_CASE("the way to an address is the most specific route, the default one where there is no other") {
+  if (!has_root()) return;
+  Pair pair;
+  struct Row {
+    const char* own;
+    const char* specific;
+    const char* in_it;
+    const char* elsewhere;
+  };
+  for (const auto& row : {Row{"10.0.0.5/24", "10.9.0.0/16", "10.9.1.1", "192.0.2.1"},
+                          Row{"fd00::5/64", "fd09::/32", "fd09::1", "100::1"}}) {
+    CAPTURE(std::string(row.own));
+    const auto elsewhere = address(row.elsewhere);
+    CHECK_FALSE(pair.in_pod.route_to(elsewhere));
+    must(pair.in_pod.add_address(pair.eth0.ifindex, prefix(row.own)));
+    must(pair.in_pod.put_route({.destination = prefix(row.specific), .ifindex = pair.eth0.ifindex}));
+    CHECK_FALSE(pair.in_pod.route_to(elsewhere));
+    must(pair.in_pod.put_route({.family_v4 = elsewhere.is_v4(), .ifindex = pair.eth0.ifindex, .mtu = 1300}));
+    CHECK(must(pair.in_pod.route_to(address(row.in_it))).destination == prefix(row.specific));
+    const auto fallback = must(pair.in_pod.route_to(elsewhere));
+    CHECK(!fallback.destination);
+    CHECK(fallback.ifindex == pair.eth0.ifindex);
+    CHECK(fallback.mtu == 1300);
+  }
+}
+
 TEST_CASE("a namespace without routes has an empty list of them") {
   if (!has_root()) return;
   const TemporaryNetns made;
