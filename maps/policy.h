@@ -54,7 +54,7 @@ enum policy_verdict {
 
 /* What one tier says: the verdict of the rule that comes first in it. */
 struct tier_verdict {
-	__u32 rule;   /* the agent's number of that rule, for people; 0: none */
+	__u32 rule;   /* number of that rule, for people: loader/state/policy/words.hpp; 0: none */
 	__u16 rank;   /* of two, the lower one comes first */
 	__u8 verdict; /* enum policy_verdict */
 	__u8 pad;

@@ -5,6 +5,7 @@
 
 #include "loader/state/policy/ports.hpp"
 #include "loader/state/policy/subjects.hpp"
+#include "loader/state/policy/words.hpp"
 #include "maps/trie_key.hpp"
 
 namespace sluice::loader::state::policy {
@@ -145,8 +146,14 @@ class Compiler {
   void add_network(const kube::Object& object, const kube::NetworkPolicy& policy, bool ingress) {
     if (!(ingress ? policy.isolates_ingress : policy.isolates_egress)) return;
     SourcePolicy source{&policy, object.id.ns, nullptr, true, {}};
-    for (const kube::PolicyRule& rule : ingress ? policy.ingress : policy.egress)
-      source.rules.push_back({Tier::kNetwork, {0, 0, maps::POLICY_ALLOW, 0}, peers_of(rule, object.id.ns), rule.ports});
+    for (const kube::PolicyRule& rule : ingress ? policy.ingress : policy.egress) {
+      // Of two that allow, either may decide: it goes by the number, so that another order makes no other set.
+      const std::uint32_t number = rule_number(rule, object.id.ns);
+      source.rules.push_back({Tier::kNetwork,
+                              {number, static_cast<__u16>(number >> 16), maps::POLICY_ALLOW, 0},
+                              peers_of(rule, object.id.ns),
+                              rule.ports});
+    }
     policies_[ingress].push_back(std::move(source));
   }
 
@@ -155,15 +162,11 @@ class Compiler {
     const bool admin = policy.tier == kube::ClusterPolicy::Tier::kAdmin;
     std::size_t index = 0;
     for (const kube::ClusterRule& rule : ingress ? policy.ingress : policy.egress) {
-      const std::string words = object.id.text() + (ingress ? ", ingress rule " : ", egress rule ") +
-                                std::to_string(++index) + (rule.name.empty() ? "" : " (" + rule.name + ")");
-      const std::uint32_t number = numbers_.rules.of(words);
-      tables_.rule_words[number] = words;
       const auto verdict = rule.action == Action::kAccept ? maps::POLICY_ALLOW
                            : rule.action == Action::kDeny ? maps::POLICY_DENY
                                                           : maps::POLICY_PASS;
       source.rules.push_back({admin ? Tier::kAdmin : Tier::kBaseline,
-                              {number, 0, static_cast<__u8>(verdict), 0},
+                              {rule_number(object.id, ingress, ++index), 0, static_cast<__u8>(verdict), 0},
                               peers_of(rule),
                               rule.ports});
     }

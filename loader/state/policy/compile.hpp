@@ -40,8 +40,6 @@ struct Tables {
   bool no_policy_id = false;         ///< more rule sets than there are numbers: not to be used
   bool too_many_rules = false;       ///< more than 65,535 for one direction of a pod: not to be used
   std::map<Address, PodEntry> pods;  ///< of this node, by address
-  std::map<std::uint32_t, std::string>
-      rule_words;  ///< what a rule's number stands for: "ClusterNetworkPolicy x, ingress 1"
 };
 
 /// What a number stands for keeps it: equal content has the same number as long as this lives.
@@ -77,7 +75,7 @@ class PolicyIds {
 
 /// First numbers that no map holds yet.
 struct Numbering {
-  Numbers classes{maps::IDENTITY_POD_FIRST}, sets{1}, rules{1};
+  Numbers classes{maps::IDENTITY_POD_FIRST}, sets{1};
   PolicyIds policies{2, 65536};
 };
 

@@ -121,7 +121,7 @@ Result<void> Policies::State::read() {
   TRY(endpoints.each([&](const maps::addr&, const maps::endpoint& pod) {
     last_class = std::max({last_class, pod.identity, pod.blocks});
   }));
-  numbers = {Numbers(last_class + 1), Numbers(last_set + 1), Numbers(1), PolicyIds(POLICY_INIT + 1, policies_capacity)};
+  numbers = {Numbers(last_class + 1), Numbers(last_set + 1), PolicyIds(POLICY_INIT + 1, policies_capacity)};
   for (const auto& [id, policy] : there.policies) numbers.policies.reserve(id);
   return {};
 }
