@@ -1,4 +1,4 @@
-#include "tests/unit/policy_oracle.hpp"
+#include "tests/policy/oracle.hpp"
 
 #include <algorithm>
 #include <vector>
