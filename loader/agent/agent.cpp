@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::uint64_t kCareIntervalUs = 10'000'000;
 constexpr std::uint64_t kCareAccuracyUs = 1'000'000;
+constexpr std::uint64_t kWriteDownDelayUs = 500'000, kWriteDownAccuracyUs = 100'000;
 
 struct EventDelete {
   void operator()(sd_event* event) const { sd_event_unref(event); }
@@ -32,6 +33,7 @@ struct Agent {
   NodeConfig config;
   Objects objects;
   AttachmentWatch attachments;
+  sd_event_source* write_down = nullptr;  ///< a timer that is set while something has to be written down
 
   Result<void> reload() {
     NodeConfig wanted = TRY(NodeConfig::read(root));
@@ -46,6 +48,14 @@ struct Agent {
                                                        : "upgraded in place",
                  report.hooks);
     return {};
+  }
+
+  /// One time for all changes that come meanwhile, and none of them waits for it.
+  void write_down_soon() const {
+    int set = SD_EVENT_OFF;
+    if (sd_event_source_get_enabled(write_down, &set) != 0 || set != SD_EVENT_OFF) return;
+    sd_event_source_set_time_relative(write_down, kWriteDownDelayUs);
+    sd_event_source_set_enabled(write_down, SD_EVENT_ONESHOT);
   }
 
   /// What somebody has taken away is put back: programs of a pod's interface, or the whole datapath.
@@ -73,12 +83,14 @@ int on_care(sd_event_source* timer, std::uint64_t /*now*/, void* agent) {
   self->care();
   self->objects.take(self->config);
   self->objects.apply(self->config);
+  self->write_down_soon();
   return sd_event_source_set_time_relative(timer, kCareIntervalUs);
 }
 
 int on_objects(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*events*/, void* agent) {
   auto* self = static_cast<Agent*>(agent);
   self->objects.take(self->config);
+  self->write_down_soon();
   return 0;
 }
 
@@ -86,6 +98,12 @@ int on_attachments(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*even
   auto* self = static_cast<Agent*>(agent);
   self->attachments.drain();
   self->objects.pods_changed(self->config);
+  self->write_down_soon();
+  return 0;
+}
+
+int on_write_down(sd_event_source* /*timer*/, std::uint64_t /*now*/, void* agent) {
+  static_cast<Agent*>(agent)->objects.write_down();
   return 0;
 }
 
@@ -128,6 +146,13 @@ Result<void> add_sources(sd_event* event, Agent& agent) {
   sd_event_source_set_enabled(timer, SD_EVENT_ON);
   sd_event_source_set_floating(timer, 1);
   sd_event_source_unref(timer);
+  if (const int err = sd_event_add_time_relative(event, &agent.write_down, CLOCK_MONOTONIC, kWriteDownDelayUs,
+                                                 kWriteDownAccuracyUs, on_write_down, &agent);
+      err < 0)
+    return fail(-err, "start a timer");
+  sd_event_source_set_enabled(agent.write_down, SD_EVENT_OFF);
+  sd_event_source_set_floating(agent.write_down, 1);
+  sd_event_source_unref(agent.write_down);
   if (const int err = sd_event_set_watchdog(event, 1); err < 0) return fail(-err, "start the watchdog");
   return {};
 }
@@ -136,7 +161,8 @@ Result<void> add_sources(sd_event* event, Agent& agent) {
 
 Result<void> run(const Root& root) {
   log_to_stderr();
-  Agent agent{root, {}, TRY(Objects::open(root)), TRY(AttachmentWatch::open(root))};
+  Agent agent{
+      .root = root, .config = {}, .objects = TRY(Objects::open(root)), .attachments = TRY(AttachmentWatch::open(root))};
   sd_event* made = nullptr;
   if (const int err = sd_event_new(&made); err < 0) return fail(-err, "make an event loop");
   const Event event(made);
@@ -144,6 +170,7 @@ Result<void> run(const Root& root) {
   TRY(agent.reload());
   agent.care();
   agent.objects.take(agent.config);
+  agent.objects.write_down();
   sd_notify(0, "READY=1");
   const int status = sd_event_loop(event.get());
   sd_notify(0, "STOPPING=1");

@@ -4,10 +4,9 @@
 
 #include <algorithm>
 #include <ctime>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "loader/agent/whole_file.hpp"
 #include "loader/kube/folder_source.hpp"
 
 namespace sluice::loader::agent {
@@ -45,6 +44,10 @@ void Objects::maps_are_new() {
 void Objects::pods_changed(const NodeConfig& config) {
   for (Work& work : works_) work.part->pods_changed();
   apply(config);
+}
+
+void Objects::write_down() {
+  for (Work& work : works_) work.part->write_down();
 }
 
 void Objects::take(const NodeConfig& config) {
@@ -104,7 +107,6 @@ void Objects::apply(Work& work, const NodeConfig& config) const {
                  done->compiled, done->written, work.took.count());
 }
 
-/// Replaced whole. That it cannot be written stops nothing.
 void Objects::write_status() const {
   using nlohmann::json;
   json problems = json::array();
@@ -118,11 +120,7 @@ void Objects::write_status() const {
                      {"microseconds", work.took.count()},
                      {"pending", work.pending.size()}});
   const json status{{"objects", cluster_.counts()}, {"problems", problems}, {"parts", parts}};
-  const std::filesystem::path file = root_.run() / "agent.json", next = root_.run() / "agent.json.new";
-  std::ofstream(next) << status.dump(2) << '\n';
-  std::error_code error;
-  std::filesystem::rename(next, file, error);
-  if (error) spdlog::warn("msg=\"write {}: {}\"", file.string(), error.message());
+  write_whole_file(root_.run() / "agent.json", status.dump(2) + '\n');
 }
 
 }  // namespace sluice::loader::agent

@@ -35,6 +35,8 @@ class Objects {
   void maps_are_new();
   /// Pods were attached to this node, or taken off it.
   void pods_changed(const NodeConfig& config);
+  /// What may wait until the changes are in force: soon after any of the others.
+  void write_down();
 
  private:
   /// A part, and how it fares.

@@ -36,6 +36,8 @@ class Part {
   virtual void maps_are_new() = 0;
   /// Pods were attached to this node, or taken off it.
   virtual void pods_changed() {}
+  /// What may wait until the changes are in force, such as what people read of them. Called soon after `apply`.
+  virtual void write_down() {}
 };
 
 /// The node's name in the cluster: the configured one, else the host's.

@@ -3,9 +3,11 @@
 #include <vector>
 
 #include "loader/agent/part.hpp"
+#include "loader/agent/whole_file.hpp"
 #include "loader/state/attachment.hpp"
 #include "loader/state/nodes.hpp"
 #include "loader/state/policy/policies.hpp"
+#include "loader/state/policy/record.hpp"
 
 namespace sluice::loader::agent {
 namespace {
@@ -40,11 +42,16 @@ class PoliciesPart : public Part {
     const auto report =
         TRY(policies_->update(cluster, node, TRY(local_pods(root_)), managed, TRY(plan(cluster, config))));
     records_changed_ = false;
+    words_.take(cluster, changed);
+    node_ = node;
     return Applied{report.written > 0 ? report.rule_sets : 0, report.written};
   }
 
   void maps_are_new() override { policies_.reset(); }
   void pods_changed() override { records_changed_ = true; }
+  void write_down() override {
+    if (policies_ && words_.changed()) write_whole_file(state::policy::record_file(root_), words_.text(node_));
+  }
 
  private:
   /// As the nodes part has it, which is done before: the numbers of nodes are in the map.
@@ -55,6 +62,8 @@ class PoliciesPart : public Part {
 
   Root root_;
   std::optional<Policies> policies_;
+  state::policy::RecordText words_;
+  std::string node_;
   bool records_changed_ = true;
 };
 

@@ -75,8 +75,8 @@ TEST_CASE("a rule is said in words") {
     CHECK(peers_text(rule(row.rule), true) == row.peers);
     CHECK(ports_text(rule(row.rule).ports) == row.ports);
   }
-  CHECK(rule_name({"NetworkPolicy", "a", "p"}, true, 1) == "NetworkPolicy a/p, ingress rule 1");
-  CHECK(rule_name({"ClusterNetworkPolicy", "", "c"}, false, 2, "dns") == "ClusterNetworkPolicy c, egress rule 2 (dns)");
+  CHECK(rule_name("NetworkPolicy a/p", true, 1) == "NetworkPolicy a/p, ingress rule 1");
+  CHECK(rule_name("ClusterNetworkPolicy c", false, 2, "dns") == "ClusterNetworkPolicy c, egress rule 2 (dns)");
 }
 
 TEST_CASE("rules with the same peers have one number, whatever their ports, and others another") {

@@ -77,11 +77,11 @@ std::uint32_t rule_number(const kube::PolicyRule& rule, const std::string& ns) {
 }
 
 std::uint32_t rule_number(const kube::ObjectId& policy, bool ingress, std::size_t index) {
-  return number_of(rule_name(policy, ingress, index));
+  return number_of(rule_name(policy.text(), ingress, index));
 }
 
-std::string rule_name(const kube::ObjectId& policy, bool ingress, std::size_t index, const std::string& name) {
-  return policy.text() + (ingress ? ", ingress rule " : ", egress rule ") + std::to_string(index) +
+std::string rule_name(const std::string& policy, bool ingress, std::size_t index, const std::string& name) {
+  return policy + (ingress ? ", ingress rule " : ", egress rule ") + std::to_string(index) +
          (name.empty() ? "" : " (" + name + ")");
 }
 

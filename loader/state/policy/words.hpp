@@ -24,7 +24,8 @@ std::uint32_t rule_number(const kube::PolicyRule& rule, const std::string& ns);
 std::uint32_t rule_number(const kube::ObjectId& policy, bool ingress, std::size_t index);
 
 /// "NetworkPolicy shop/web, ingress rule 1"; with a rule's own name behind it: "... rule 1 (from-monitoring)".
-std::string rule_name(const kube::ObjectId& policy, bool ingress, std::size_t index, const std::string& name = {});
+/// `policy`: ObjectId::text().
+std::string rule_name(const std::string& policy, bool ingress, std::size_t index, const std::string& name = {});
 
 /// "from pods app=client in this namespace, from 10.0.0.0/8 except 10.1.0.0/16": "to" where it is not `ingress`.
 std::string peers_text(const kube::PolicyRule& rule, bool ingress);
