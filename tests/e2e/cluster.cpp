@@ -37,6 +37,16 @@ std::string node_yaml(int number) {
          n + "}\n  - {type: InternalIP, address: 'fd00:172:18::1" + n + "'}\n";
 }
 
+std::string overlay_node_yaml(int number, bool underlay_v4) {
+  const std::string n = std::to_string(number);
+  const std::string v4 = "{type: InternalIP, address: 172.18.0.1" + n + "}";
+  const std::string v6 = "{type: InternalIP, address: 'fd00:172:18::1" + n + "'}";
+  return "---\napiVersion: v1\nkind: Node\nmetadata:\n  name: node-" + n +
+         "\n  annotations: {lab.sluice.dev/config: '{\"mode\": \"overlay\"}'}\nspec: {podCIDRs: [10.244." + n +
+         ".0/24, 'fd00:10:244:" + n + "::/64']}\nstatus: {addresses: [" +
+         (underlay_v4 ? v4 + ", " + v6 : v6 + ", " + v4) + "]}\n";
+}
+
 std::string pod_yaml(const std::string& name, const std::string& node, const std::string& plugin_config) {
   std::string yaml = "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: " + name + "\n";
   if (!plugin_config.empty()) {
@@ -113,7 +123,8 @@ Outcome Cluster::on_node(const std::string& node, const Command& command) const 
 Place Cluster::pod(const std::string& name) const {
   const auto list = nlohmann::json::parse(lab({"list", "-o", "json"}).output);
   for (const auto& pod : list.at("pods")) {
-    if (pod.at("name") != name) continue;
+    const std::string full = pod.at("namespace").get<std::string>() + "/" + pod.at("name").get<std::string>();
+    if (full != name && full != "default/" + name) continue;
     Place place{name, pod.at("node"), must(loader::net::Netns::open(pod.at("netns").get<std::string>())), {}};
     for (const std::string text : pod.at("ips")) {
       const auto address = must(Address::parse(text));

@@ -57,6 +57,8 @@ class TextFile {
 /// Kubernetes objects in YAML, each with the document mark before it. `number` tells nodes, their addresses and pod
 /// CIDRs apart: node 3 is node-3, 172.18.0.13 and fd00:172:18::13, with 10.244.3.0/24 and fd00:10:244:3::/64.
 std::string node_yaml(int number);
+/// With tunnels to the others, that go over the family that is named here.
+std::string overlay_node_yaml(int number, bool underlay_v4 = true);
 std::string pod_yaml(const std::string& name, const std::string& node, const std::string& plugin_config = {});
 
 /// A name that no other lab has.
@@ -91,6 +93,7 @@ class Cluster {
   [[nodiscard]] Outcome exec(const std::string& pod, const Command& command, const std::string& input = {}) const;
   [[nodiscard]] Outcome on_node(const std::string& node, const Command& command) const;
 
+  /// "NAMESPACE/NAME", or the name alone of one in the namespace default.
   [[nodiscard]] Place pod(const std::string& name) const;
   [[nodiscard]] Place node(const std::string& name) const;
   [[nodiscard]] loader::Root root(const std::string& node) const;

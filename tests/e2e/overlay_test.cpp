@@ -28,21 +28,11 @@ using loader::state::policy::Policies;
 
 constexpr bool kFamilies[] = {true, false};
 
-std::string overlay_node(int number, bool underlay_v4) {
-  const std::string n = std::to_string(number);
-  const std::string v4 = "{type: InternalIP, address: 172.18.0.1" + n + "}";
-  const std::string v6 = "{type: InternalIP, address: 'fd00:172:18::1" + n + "'}";
-  return "---\napiVersion: v1\nkind: Node\nmetadata:\n  name: node-" + n +
-         "\n  annotations: {lab.sluice.dev/config: '{\"mode\": \"overlay\"}'}\nspec: {podCIDRs: [10.244." + n +
-         ".0/24, 'fd00:10:244:" + n + "::/64']}\nstatus: {addresses: [" +
-         (underlay_v4 ? v4 + ", " + v6 : v6 + ", " + v4) + "]}\n";
-}
-
 /// Two nodes with a pod each, which know of each other as if an agent had told them.
 struct TwoNodes {
   explicit TwoNodes(bool over_v4 = true, const std::string& client_config = {})
-      : yaml(overlay_node(1, over_v4) + overlay_node(2, over_v4) + pod_yaml("client", "node-1", client_config) +
-             pod_yaml("server", "node-2")) {
+      : yaml(overlay_node_yaml(1, over_v4) + overlay_node_yaml(2, over_v4) +
+             pod_yaml("client", "node-1", client_config) + pod_yaml("server", "node-2")) {
     for (const char* node : {"node-1", "node-2"}) {
       writers.emplace(node, must(Policies::open(cluster.root(node))));
       (void)tell(node, yaml);
@@ -129,9 +119,9 @@ TEST_CASE("pods of different nodes talk, both families over either underlay") {
 }
 
 TEST_CASE("agents tell the nodes of each other, and of one that joins") {
-  const Cluster cluster(overlay_node(1, true) + pod_yaml("client", "node-1"));
+  const Cluster cluster(overlay_node_yaml(1, true) + pod_yaml("client", "node-1"));
   const Agent first(cluster, "node-1");
-  const TextFile joins(overlay_node(2, true) + pod_yaml("server", "node-2"));
+  const TextFile joins(overlay_node_yaml(2, true) + pod_yaml("server", "node-2"));
   const auto applied = cluster.lab({"apply", joins.path()});
   REQUIRE_MESSAGE(applied.status == 0, applied.output);
   const Agent second(cluster, "node-2");
@@ -213,7 +203,7 @@ TEST_CASE("a tunnel that is not its sender's node's is dropped, and so is one of
   CHECK(must(server.receive()).data == "x");
 
   // And one of a node that has left the cluster.
-  CHECK(lab.tell("node-2", overlay_node(2, true)) > 0);
+  CHECK(lab.tell("node-2", overlay_node_yaml(2, true)) > 0);
   send();
   CHECK(within(2s, [&] { return lab.cluster.packets("node-2", maps::DROP_FOREIGN_TUNNEL) == foreign + 2; }));
   CHECK(lab.tell("node-2", lab.yaml) > 0);

@@ -117,6 +117,51 @@ TEST_CASE("egress is judged by blocks, exceptions and named ports of the destina
   CHECK(!world.reaches(world.client, false));
 }
 
+TEST_CASE("a namespace's label is all that it takes") {
+  const World world;
+  const auto ns = [](const std::string& team) {
+    return "---\n{apiVersion: v1, kind: Namespace, metadata: {name: default, labels: {team: " + team + "}}}\n";
+  };
+  world.apply(policy("reds",
+                     "{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{namespaceSelector: "
+                     "{matchLabels: {team: red}}}]}]}"));
+  REQUIRE(within(kSoon, [&] { return !world.reaches(world.client, true); }));
+  for (const char* team : {"red", "blue", "red"}) {
+    const bool red = team == std::string("red");
+    world.apply(ns(team));
+    for (const bool v4 : kFamilies) CHECK(within(kSoon, [&] { return world.reaches(world.client, v4) == red; }));
+  }
+}
+
+TEST_CASE("egress through a Service is judged on the pod behind it and its port") {
+  const World world;
+  world.apply(
+      "---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\n"
+      "spec: {clusterIPs: [10.96.0.1], ports: [{port: 80, targetPort: 8080, protocol: UDP}]}\n"
+      "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web, namespace: default, labels: "
+      "{kubernetes.io/service-name: web}}\naddressType: IPv4\nports: [{port: 8080, protocol: UDP}]\nendpoints: "
+      "[{addresses: [" +
+      world.web.address(true).text() + "]}]\n");
+  const Socket server = must(Socket::udp(world.web.netns, world.web.address(true), 8080));
+  const auto reaches = [&] {
+    const Socket client = must(Socket::udp(world.client.netns, world.client.address(true)));
+    must(client.send_to("x", must(Address::parse("10.96.0.1")), 80));
+    return within(std::chrono::milliseconds(100), [&] { return bool(server.receive_now()); });
+  };
+  const auto out = [](const std::string& peer, const std::string& port) {
+    return policy("out", "{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: [{to: [" + peer +
+                             "], ports: [{protocol: UDP, port: " + port + "}]}]}");
+  };
+  const std::string web = "{podSelector: {matchLabels: {app: web}}}";
+  REQUIRE(within(kSoon, reaches));
+  world.apply(out(web, "80"));
+  CHECK(within(kSoon, [&] { return !reaches(); }));
+  world.apply(out(web, "8080"));
+  CHECK(within(kSoon, reaches));
+  world.apply(out("{ipBlock: {cidr: 10.96.0.1/32}}", "80"));
+  CHECK(within(kSoon, [&] { return !reaches(); }));
+}
+
 TEST_CASE("verdicts outlive the agent, and a pod that comes meanwhile is not let in unguarded") {
   World world;
   world.apply(policy("nobody", "{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}"));
