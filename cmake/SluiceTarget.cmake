@@ -1,3 +1,6 @@
+# Where the programs of a build with sanitizers write what is wrong with them.
+set(SLUICE_SANITIZER_REPORTS ${CMAKE_BINARY_DIR}/reports)
+
 # sluice_target(TARGET): the language level and the warnings that all of Sluice's C++ is built with.
 function(sluice_target target)
   target_compile_features(${target} PUBLIC cxx_std_23)
@@ -6,7 +9,13 @@ function(sluice_target target)
                          $<$<BOOL:${SLUICE_WERROR}>:-Werror>)
   if(SLUICE_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+    target_compile_definitions(${target} PUBLIC _GLIBCXX_ASSERTIONS)
     target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+    get_target_property(type ${target} TYPE)
+    if(type STREQUAL EXECUTABLE)
+      target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/sanitizer_options.cpp)
+      target_compile_definitions(${target} PRIVATE SLUICE_SANITIZER_REPORTS="${SLUICE_SANITIZER_REPORTS}")
+    endif()
   endif()
 endfunction()
 
