@@ -61,7 +61,7 @@ double run(int program, const Bytes& frame, std::uint32_t ifindex, int repeat, i
 struct Contender {
   std::string name;
   std::function<double()> measure;
-  std::vector<double> samples = {};  ///< one for each round
+  std::vector<double> samples;  ///< one for each round
 };
 
 /// A median, and in brackets the quartiles.

@@ -4,6 +4,9 @@
 find_program(SLUICE_BPF_CLANG NAMES clang-19 clang-18 clang-17 clang-16 clang-15 clang-14 clang REQUIRED)
 find_program(SLUICE_BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin REQUIRED)
 
+# All of them: what has to be made before any source of C++ can be read.
+add_custom_target(bpf_skeletons)
+
 function(bpf_program name)
   set(source ${CMAKE_CURRENT_SOURCE_DIR}/${name}.bpf.c)
   set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.bpf.o)
@@ -23,6 +26,7 @@ function(bpf_program name)
     DEPENDS ${object} VERBATIM
     COMMENT "BPF skeleton ${name}.skel.h")
   add_custom_target(bpf_${name}_skeleton DEPENDS ${skeleton})
+  add_dependencies(bpf_skeletons bpf_${name}_skeleton)
   add_library(bpf_${name} INTERFACE)
   add_dependencies(bpf_${name} bpf_${name}_skeleton)
   target_include_directories(bpf_${name} SYSTEM INTERFACE ${CMAKE_CURRENT_BINARY_DIR}/skeleton)

@@ -97,7 +97,7 @@ Attachment unrecorded(const loader::state::AttachmentKey& key) {
 Result<void> take_down(const loader::Root& root, const loader::state::LockedAttachment& lock,
                        const Attachment& attachment, const std::string& path) {
   std::optional<Error> first;
-  const auto note = [&](Result<void> step) {
+  const auto note = [&](const Result<void>& step) {
     if (!step && !first) first = step.error();
   };
 

@@ -42,9 +42,9 @@ class Objects {
   /// A part, and how it fares.
   struct Work {
     std::unique_ptr<Part> part;
-    std::vector<kube::ObjectId> pending{};  ///< changed since the last success
-    std::string failure{};                  ///< of the last try; empty: it succeeded
-    std::chrono::system_clock::time_point applied{};
+    std::vector<kube::ObjectId> pending;  ///< changed since the last success
+    std::string failure;                  ///< of the last try; empty: it succeeded
+    std::chrono::system_clock::time_point applied;
     std::chrono::microseconds took{0};
   };
 

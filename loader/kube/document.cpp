@@ -116,11 +116,12 @@ json plain_scalar(std::string_view text) {
   if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return nullptr;
   if (text == "true" || text == "True" || text == "TRUE") return true;
   if (text == "false" || text == "False" || text == "FALSE") return false;
-  const char* const end = text.data() + text.size();
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
   std::int64_t integer = 0;
-  if (auto [at, error] = std::from_chars(text.data(), end, integer); error == std::errc() && at == end) return integer;
+  if (auto [at, error] = std::from_chars(begin, end, integer); error == std::errc() && at == end) return integer;
   double number = 0;
-  if (auto [at, error] = std::from_chars(text.data(), end, number);
+  if (auto [at, error] = std::from_chars(begin, end, number);
       error == std::errc() && at == end && std::isfinite(number)) {
     return number;
   }

@@ -91,7 +91,7 @@ NodePlan plan_nodes(const NodesByName& nodes, const std::string& this_node, cons
       plan.warnings.push_back("Node " + name + " is not reached: " + full(maps::Nodes::kName).message);
     }
     add_addresses(plan, *node, maps::IDENTITY_REMOTE_NODE, number.value_or(0));
-    if (!number) continue;
+    if (!end || !number) continue;
     if (!plan.nodes.emplace(*end, *number).second) {
       plan.warnings.push_back("Node " + name + " has the address " + end->text() + " of another: it is not reached");
       continue;

@@ -10,7 +10,7 @@ Command Bpfctl::command(const Command& words) const {
   return all;
 }
 
-Outcome Bpfctl::run(Command words) const { return e2e::run(command(words)); }
+Outcome Bpfctl::run(const Command& words) const { return e2e::run(command(words)); }
 
 nlohmann::json Bpfctl::json(Command words) const {
   words.insert(words.end(), {"-o", "json"});

@@ -17,7 +17,7 @@ class Bpfctl {
   Place client = cluster.pod("client");
   Place web = cluster.pod("web");
 
-  [[nodiscard]] Outcome run(Command words) const;
+  [[nodiscard]] Outcome run(const Command& words) const;
   /// Its output with -o json; the test fails unless it ends well.
   [[nodiscard]] nlohmann::json json(Command words) const;
   /// The command that runs it as a process of its own.

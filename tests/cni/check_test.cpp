@@ -20,7 +20,7 @@ struct Attached {
   Address v6;
 
   [[nodiscard]] int ifindex() const { return must(host.netlink().link(outside)).ifindex; }
-  void on_node(e2e::Command command) const { REQUIRE(e2e::run(command).status == 0); }
+  void on_node(const e2e::Command& command) const { REQUIRE(e2e::run(command).status == 0); }
   void in_pod(e2e::Command command) const { REQUIRE(pod.exec(std::move(command)).status == 0); }
 };
 

@@ -64,7 +64,7 @@ bool Container::reaches(const Address& other) const { return exec({"ping", "-c1"
 int Answer::error(const std::string& version) const {
   if (status != 1 || !object.is_object()) return 0;
   for (const char* key : {"cniVersion", "msg", "details"}) {
-    if (!object.contains(key) || !object[key].is_string() || object[key] == "") return 0;
+    if (!object.contains(key) || !object[key].is_string() || object[key].get<std::string>().empty()) return 0;
   }
   if (object["cniVersion"] != version || !object.contains("code") || !object["code"].is_number_integer()) return 0;
   return object["code"];

@@ -313,7 +313,7 @@ TEST_CASE("random and damaged input is always answered by an error object or don
         input.insert(below(input.size()), piece);
         break;
       }
-      case 3:  // noise
+      default:  // noise
         input.resize(below(400));
         for (auto& byte : input) byte = static_cast<char>(random());
         break;

@@ -96,7 +96,7 @@ void decode_l4(Reader& in, const Ip& ip, unsigned depth) {
 }
 
 void read_v4(Reader& in, Ip& ip, unsigned depth) {
-  const std::size_t length = (in.u8(ip.start) & 15U) * 4;
+  const std::size_t length = std::size_t{in.u8(ip.start) & 15U} * 4;
   const unsigned offset = in.u16(ip.start + 6);
   ip.l4 = ip.start + length;
   ip.end = ip.start + in.u16(ip.start + 2);

@@ -27,6 +27,10 @@ std::uint64_t word(Pointer* pointer) {
   return reinterpret_cast<std::uint64_t>(pointer);
 }
 
+void* pointer(std::uint64_t word) {
+  return reinterpret_cast<void*>(word);  // NOLINT(performance-no-int-to-ptr): a register holds both
+}
+
 std::uint64_t clock_ns(clockid_t clock) {
   timespec now{};
   clock_gettime(clock, &now);
@@ -68,7 +72,7 @@ class Maps {
     const auto at = std::pair(fd, Bytes(bytes, bytes + bpf_map__key_size(map)));
     if (const auto found = values_.find(at); found != values_.end()) return word(found->second.data());
     const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
-    Bytes value((bpf_map__value_size(map) + 7) / 8 * 8 * cpus);
+    Bytes value(std::size_t{bpf_map__value_size(map) + 7} / 8 * 8 * cpus);
     if (bpf_map_lookup_elem(fd, key, value.data()) != 0) return 0;
     return word(values_.emplace(at, std::move(value)).first->second.data());
   }
@@ -150,12 +154,12 @@ class Run {
 
   static std::uint64_t load(std::uint64_t from, unsigned code) {
     std::uint64_t value = 0;
-    std::memcpy(&value, reinterpret_cast<const void*>(from), size_of(code));
+    std::memcpy(&value, pointer(from), size_of(code));
     return value;
   }
 
   static void store(std::uint64_t to, unsigned code, std::uint64_t value) {
-    std::memcpy(reinterpret_cast<void*>(to), &value, size_of(code));
+    std::memcpy(pointer(to), &value, size_of(code));
   }
 
   void load_constant(const bpf_insn& insn) {
@@ -307,7 +311,7 @@ class Run {
     switch (helper) {
       case BPF_FUNC_map_lookup_elem:
         path_.lookups[maps_.name(first)]++;
-        result = maps_.lookup(first, reinterpret_cast<const void*>(registers_[BPF_REG_2]));
+        result = maps_.lookup(first, pointer(registers_[BPF_REG_2]));
         return;
       case BPF_FUNC_map_update_elem:
         path_.updates[maps_.name(first)]++;
@@ -341,7 +345,7 @@ class Run {
   std::uint64_t load_bytes() {
     const std::uint64_t from = frame_.begin() + registers_[BPF_REG_2], size = registers_[BPF_REG_4];
     if (from + size > frame_.end()) return static_cast<std::uint64_t>(-EFAULT);
-    std::memcpy(reinterpret_cast<void*>(registers_[BPF_REG_3]), reinterpret_cast<const void*>(from), size);
+    std::memcpy(pointer(registers_[BPF_REG_3]), pointer(from), size);
     return 0;
   }
 

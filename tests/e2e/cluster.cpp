@@ -81,7 +81,9 @@ std::string remains_of(const std::string& lab) {
   return remains;
 }
 
-Cluster::Cluster() : name_(new_lab_name()) { up(SLUICE_EXAMPLES "/two-nodes.yaml"); }
+const char* const kTwoNodes = SLUICE_EXAMPLES "/two-nodes.yaml";
+
+Cluster::Cluster() : name_(new_lab_name()) { up(kTwoNodes); }
 
 Cluster::Cluster(const std::string& yaml) : name_(new_lab_name()) {
   const TextFile file(yaml);

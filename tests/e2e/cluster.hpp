@@ -19,6 +19,8 @@
 
 namespace sluice::e2e {
 
+extern const char* const kTwoNodes;  ///< the path of the example that ships
+
 /// A value that a test cannot go on without.
 template <typename T>
 T must(Result<T> result) {

@@ -124,7 +124,7 @@ TEST_CASE("delete removes what is named, a node with its pods, and a second time
   CHECK_MESSAGE(gone.output == "pod/default/client deleted\nnode/node-1 deleted\n", gone.output);
   CHECK(nlohmann::json::parse(cluster.lab({"list", "-o", "json"}).output).at("pods").size() == 2);
   CHECK(cluster.on_node("node-2", {"ip", "route"}).output.find("172.18.0.11") == std::string::npos);
-  CHECK(cluster.lab({"apply", SLUICE_EXAMPLES "/two-nodes.yaml"}).status == 0);
+  CHECK(cluster.lab({"apply", kTwoNodes}).status == 0);
   CHECK(ping(cluster, "client", cluster.pod("web")));
 }
 
@@ -215,7 +215,7 @@ TEST_CASE("with --agents every node has its agent, which knows the objects, and 
     command.insert(command.end(), arguments.begin(), arguments.end());
     return run(command);
   };
-  const auto up = lab({"up", "--agents", SLUICE_EXAMPLES "/two-nodes.yaml"});
+  const auto up = lab({"up", "--agents", kTwoNodes});
   CHECK_MESSAGE(up.status == 0, up.output);
   const TextFile more(node_yaml(3));
   CHECK(lab({"apply", more.path()}).status == 0);
@@ -226,7 +226,7 @@ TEST_CASE("with --agents every node has its agent, which knows the objects, and 
     CHECK(within(5s, [&] {
       const auto status = nlohmann::json::parse(slurp(root.run() / "agent.json"), nullptr, false);
       return status.is_object() && status.at("objects") == want && status.at("problems").empty() &&
-             status.at("parts").at(0).at("failure") == "";
+             status.at("parts").at(0).at("failure").get<std::string>().empty();
     }));
     CHECK(slurp(root.prefix() / "var/log/sluiced.log").find("level=info") != std::string::npos);
   }
@@ -247,7 +247,7 @@ TEST_CASE("several labs with the same addresses stand side by side") {
     }
     for (auto& process : processes) CHECK(process->wait() == 0);
   };
-  all({"up", SLUICE_EXAMPLES "/two-nodes.yaml"});
+  all({"up", kTwoNodes});
   all({"exec", "client", "--", "ping", "-c1", "-W2", "10.244.1.2"});
   all({"exec", "db", "--", "ping", "-c1", "-W2", "fd00:10:244:2::2"});
   all({"down"});

@@ -104,7 +104,7 @@ TEST_CASE("what is wrong in a file is refused before anything is made") {
 
 TEST_CASE("a second up of a lab is refused and does it no harm") {
   const Cluster cluster;
-  const auto outcome = cluster.lab({"up", SLUICE_EXAMPLES "/two-nodes.yaml"});
+  const auto outcome = cluster.lab({"up", kTwoNodes});
   CHECK(outcome.status == 1);
   CHECK(outcome.output.find("lab " + cluster.name() + " is there") != std::string::npos);
   CHECK(cluster.exec("client", {"ping", "-c1", "-W2", cluster.pod("web").address(true).text()}).status == 0);
@@ -112,7 +112,7 @@ TEST_CASE("a second up of a lab is refused and does it no harm") {
 
 TEST_CASE("down removes whatever a killed up has left, and a new up then works") {
   const auto name = new_lab_name();
-  const Command up{binary("sluice-lab").string(), "--name", name, "up", SLUICE_EXAMPLES "/two-nodes.yaml"};
+  const Command up{binary("sluice-lab").string(), "--name", name, "up", kTwoNodes};
   // The moment of death wanders over the whole of an up, which takes some 300 ms.
   for (auto delay = 0ms; delay < 400ms; delay += 15ms) {
     CAPTURE(delay.count());
@@ -153,7 +153,7 @@ TEST_CASE("apply finishes what a killed apply has begun") {
 TEST_CASE("an up that is told to stop undoes itself") {
   for (const int signal : {SIGINT, SIGTERM}) {
     const auto name = new_lab_name();
-    Process process({binary("sluice-lab").string(), "--name", name, "up", SLUICE_EXAMPLES "/two-nodes.yaml"});
+    Process process({binary("sluice-lab").string(), "--name", name, "up", kTwoNodes});
     CHECK(within(5s, [&] { return std::filesystem::exists("/run/netns/" + name + ".node-1"); }));
     process.signal(signal);
     CHECK(process.wait() == 1);

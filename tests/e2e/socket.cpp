@@ -113,6 +113,7 @@ Result<void> Socket::connect(const Address& to, std::uint16_t port) {
 }
 
 Result<void> Socket::forbid_fragments() {
+  // NOLINTNEXTLINE(bugprone-branch-clone): each family has its constant, though the number is one
   const int always = v4_ ? IP_PMTUDISC_DO : IPV6_PMTUDISC_DO;
   if ((v4_ ? ::setsockopt(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, &always, sizeof always)
            : ::setsockopt(fd_.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, &always, sizeof always)) != 0) {

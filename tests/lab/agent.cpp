@@ -21,7 +21,7 @@ constexpr std::chrono::milliseconds kPause{5};
 
 std::string last_line(const Path& file) {
   const auto read = read_file(file);
-  std::string text = read && *read ? **read : "";
+  std::string text = read ? read->value_or("") : "";
   while (text.ends_with('\n')) text.pop_back();
   return text.substr(text.rfind('\n') + 1);  // npos + 1 is 0
 }

@@ -29,14 +29,13 @@ Result<std::string> configuration(const Paths& paths, const PodRecord& pod) {
 /// What the plugin says is wrong, in one sentence.
 std::string words_of(const Finished& finished) {
   const auto error = json::parse(finished.output, nullptr, false);
-  if (!error.is_object() || !error.contains("msg") || !error["msg"].is_string()) {
-    return "exit status " + std::to_string(finished.status);
-  }
-  std::string words = error["msg"];
-  if (error.contains("details") && error["details"].is_string() && error["details"] != "") {
-    words += ": " + error["details"].get<std::string>();
-  }
-  return words;
+  const auto member = [&](const char* name) {
+    return error.contains(name) && error[name].is_string() ? error[name].get<std::string>() : "";
+  };
+  const auto message = member("msg");
+  const auto details = member("details");
+  if (message.empty()) return "exit status " + std::to_string(finished.status);
+  return details.empty() ? message : message + ": " + details;
 }
 
 Result<std::string> call(const Paths& paths, const Path& plugin, const PodRecord& pod, const std::string& command) {

@@ -18,7 +18,11 @@ namespace sluice::test {
 template <typename T>
 T must(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().message);
-  if constexpr (!std::is_void_v<T>) return *std::move(result);
+  return *std::move(result);
+}
+
+inline void must(const Result<void>& result) {
+  if (!result) throw std::runtime_error(result.error().message);
 }
 
 class Node {

@@ -358,6 +358,7 @@ void Services::State::forget_backends(const Compiled& old, const Compiled& fresh
 
 /// What a former process has left and nobody wants.
 Result<void> Services::State::forget_adopted(Report& report) {
+  if (!adopted) return {};
   Compiled all;
   for (const auto& [id, compiled] : services) {
     all.frontends.insert(compiled.frontends.begin(), compiled.frontends.end());
@@ -409,7 +410,7 @@ Result<Report> Services::update(const Cluster& cluster, const std::vector<kube::
     else
       state.services.insert_or_assign(id, std::move(compiled));
   }
-  if (state.adopted) TRY(state.forget_adopted(report));
+  TRY(state.forget_adopted(report));
   if (state.services.empty()) __atomic_store_n(&state.maps.runtime->has_services, 0, __ATOMIC_SEQ_CST);
   state.dirty.clear();
   state.node = node;
