@@ -105,7 +105,7 @@ TEST_CASE("where nothing is loaded every verb says so, and wrong usage has a sta
     CHECK(run(command).status == 2);
 }
 
-TEST_CASE("completion knows verbs, options and values, and the script is bash") {
+TEST_CASE("completion knows verbs, options and values") {
   const auto bpfctl = binary("bpfctl").string();
   const struct {
     Command line;
@@ -121,12 +121,34 @@ TEST_CASE("completion knows verbs, options and values, and the script is bash") 
     command.insert(command.end(), row.line.begin(), row.line.end());
     CHECK(run(command).output == row.words);
   }
-  const auto script = run({bpfctl, "completion", "bash"}).output;
-  CHECK(run({"bash", "-n"}, script).status == 0);
-  const auto completed =
-      run({"bash", "-c",
-           "PATH=$1:$PATH; source <(bpfctl completion bash); COMP_WORDS=(bpfctl endp); COMP_CWORD=1; "
-           "_bpfctl; echo \"${COMPREPLY[@]}\"",
-           "bash", binary("").string()});
+}
+
+TEST_CASE("bash completes with the script that bpfctl prints") {
+  const char* const asks = R"(
+    PATH=$1:$PATH
+    source <(bpfctl completion bash)
+    COMP_WORDS=(bpfctl endp) COMP_CWORD=1
+    _bpfctl
+    echo "${COMPREPLY[@]}")";
+  const auto completed = run({"bash", "-c", asks, "bash", binary("").string()});
   CHECK(completed.output == "endpoint\n");
+}
+
+TEST_CASE("zsh completes with the script that bpfctl prints, where it looks for such scripts") {
+  // A shell at a terminal, where somebody types two words half, presses TAB behind each, and sees what came of it.
+  const char* const types = R"(
+    zmodload zsh/zpty
+    PATH=$1:$PATH
+    home=$(mktemp -d)
+    bpfctl completion zsh >$home/_bpfctl
+    zpty shell "TERM=dumb ZDOTDIR=$home zsh -f -i"
+    zpty -w shell "fpath+=($home); autoload -Uz compinit; compinit -u -D; print rea''dy"
+    zpty -r shell screen '*ready*'
+    zpty -w -n shell $'bpfctl endp\tl\t\C-aprint comple\'\'ted: \n'
+    zpty -r shell screen $'*completed: *\n'
+    zpty -d shell
+    rm -r $home
+    print -r -- "${${screen##*completed: }%%$'\r'*}")";
+  const auto completed = run({"timeout", "20", "zsh", "-f", "-c", types, "zsh", binary("").string()});
+  CHECK(completed.output == "bpfctl endpoint list\n");
 }
