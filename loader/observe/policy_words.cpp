@@ -22,10 +22,6 @@ bool covers(const RuleRecord& rule, const PolicyQuestion& question) {
   });
 }
 
-std::string name_of(const PolicyRecord& policy, bool ingress, std::size_t index) {
-  return state::policy::rule_name(policy.policy, ingress, index + 1, (*policy.rules(ingress))[index].name);
-}
-
 void add(std::string& list, const std::string& word) { list += (list.empty() ? "" : "; ") + word; }
 
 }  // namespace
@@ -42,7 +38,7 @@ PolicyWords::PolicyWords(state::policy::Record record) : record_(std::move(recor
   for (const PolicyRecord& policy : record_.policies)
     for (const bool ingress : {true, false})
       if (const auto& rules = policy.rules(ingress))
-        for (std::size_t i = 0; i < rules->size(); i++) rules_.emplace((*rules)[i].number, Place{&policy, ingress, i});
+        for (std::size_t i = 0; i < rules->size(); i++) rules_.emplace((*rules)[i].number, Place{&policy, &(*rules)[i], ingress, i});
 }
 
 bool PolicyWords::selects(const PolicyRecord& policy, const std::string& pod) const {
@@ -68,13 +64,13 @@ std::string PolicyWords::rule(std::uint32_t number, const PolicyQuestion& questi
   std::string by_number, by_name;
   const auto [begin, end] = rules_.equal_range(number);
   for (auto place = begin; place != end; ++place) {
-    const auto& [policy, ingress, index] = place->second;
+    const auto& [policy, rule, ingress, index] = place->second;
     if (ingress != question.ingress || (!question.pod.empty() && !selects(*policy, question.pod))) continue;
-    const RuleRecord& rule = (*policy->rules(ingress))[index];
-    if (covers(rule, question))
-      add(by_number, name_of(*policy, ingress, index));
-    else if (rule.named_ports)
-      add(by_name, name_of(*policy, ingress, index));
+    const auto name = state::policy::rule_name(policy->policy, ingress, index + 1, rule->name);
+    if (covers(*rule, question))
+      add(by_number, name);
+    else if (rule->named_ports)
+      add(by_name, name);
   }
   // Rules of one number have the same names of ports, so what no number covers was allowed by name.
   return by_number.empty() ? by_name : by_number;

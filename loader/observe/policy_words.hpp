@@ -44,6 +44,7 @@ class PolicyWords {
  private:
   struct Place {
     const state::policy::PolicyRecord* policy;
+    const state::policy::RuleRecord* rule;
     bool ingress;
     std::size_t index;
   };

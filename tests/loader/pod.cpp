@@ -71,7 +71,7 @@ void attach_by(loader::program::Datapath& datapath, const loader::net::Link& hos
   auto attached = datapath.attach_pod(host_end.ifindex, host_end.name, mode);
   if (mode == loader::AttachMode::kTcx && attached.failed_with(EOPNOTSUPP))
     attached = datapath.attach_pod(host_end.ifindex, host_end.name, loader::AttachMode::kClsact);
-  must(std::move(attached));
+  must(attached);
 }
 
 int exit_status(pid_t child) {

@@ -14,7 +14,7 @@ std::uint32_t number_of(std::string_view text) {
   return hash != 0 ? hash : 1;
 }
 
-std::string joined(std::vector<std::string> words) {
+std::string joined(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
   return text;
@@ -46,7 +46,7 @@ std::string text_of(const kube::ClusterNodes& peer) { return selected("node", pe
 std::string text_of(const kube::ClusterNetworks& peer) {
   std::vector<std::string> blocks;
   for (const Prefix& cidr : peer.cidrs) blocks.push_back(cidr.text());
-  return joined(std::move(blocks));
+  return joined(blocks);
 }
 
 template <typename Peer>
@@ -54,7 +54,7 @@ std::string peers_text(const std::vector<Peer>& peers, bool ingress) {
   std::vector<std::string> words;
   for (const Peer& peer : peers)
     words.push_back((ingress ? "from " : "to ") + std::visit([](const auto& one) { return text_of(one); }, peer));
-  return joined(std::move(words));
+  return joined(words);
 }
 
 /// Without the namespace where it makes no difference.
@@ -73,7 +73,7 @@ std::uint32_t rule_number(const kube::PolicyRule& rule, const std::string& ns) {
   for (const kube::PolicyPort& port : rule.ports)
     if (!port.name.empty()) words.push_back(ports_text({port}));
   std::ranges::sort(words);
-  return number_of((rule.peers.empty() ? "everyone\n" : "") + joined(std::move(words)));
+  return number_of((rule.peers.empty() ? "everyone\n" : "") + joined(words));
 }
 
 std::uint32_t rule_number(const kube::ObjectId& policy, bool ingress, std::size_t index) {
@@ -106,7 +106,7 @@ std::string ports_text(const std::vector<kube::PolicyPort>& ports) {
       text += " " + std::to_string(port.first) + (port.last != port.first ? "-" + std::to_string(port.last) : "");
     words.push_back(std::move(text));
   }
-  return joined(std::move(words));
+  return joined(words);
 }
 
 }  // namespace sluice::loader::state::policy
