@@ -23,8 +23,6 @@
 #include "loader/net/netns.hpp"
 #include "maps/result.hpp"
 
-extern char** environ;
-
 namespace sluice::bench {
 namespace {
 

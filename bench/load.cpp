@@ -38,6 +38,7 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr int kMaxLanes = 64;
 constexpr std::uint16_t kFirstPort = 5001;  // a lane's server listens on kFirstPort + lane
+constexpr std::size_t kBlock = 131072;      // bytes, of one write of a stream
 
 struct alignas(64) Lane {
   std::atomic<std::uint64_t> done;  // transactions, or received bytes of a stream; written by one process
@@ -182,7 +183,7 @@ Result<void> tcp_crr(const Plan& plan, Board& board, int lane) {
 
 Result<void> stream_from(const Plan& plan, Board&, int lane) {
   const Fd socket = TRY(connected(plan, lane, SOCK_STREAM));
-  const std::vector<char> block(128 * 1024, 'x');
+  const std::vector<char> block(kBlock, 'x');
   while (send(socket.get(), block.data(), block.size(), MSG_NOSIGNAL) > 0) {
   }
   return fail(errno, "send");
@@ -191,7 +192,7 @@ Result<void> stream_from(const Plan& plan, Board&, int lane) {
 Result<void> stream_into(const Plan& plan, Board& board, int lane) {
   const Fd listener = TRY(bound(plan, board, lane, SOCK_STREAM));
   const Fd socket = TRY(accepted(listener));
-  std::vector<char> block(128 * 1024);
+  std::vector<char> block(kBlock);
   for (;;) {
     const auto got = recv(socket.get(), block.data(), block.size(), 0);
     if (got <= 0) return fail(got < 0 ? errno : EPIPE, "receive");

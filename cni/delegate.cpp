@@ -16,8 +16,6 @@
 #include "cni/error.hpp"
 #include "cni/json.hpp"
 
-extern char** environ;  // NOLINT(readability-redundant-declaration)
-
 namespace sluice::cni {
 
 namespace {

@@ -12,8 +12,6 @@
 #include "cni/error.hpp"
 #include "cni/request.hpp"
 
-extern char** environ;  // NOLINT(readability-redundant-declaration)
-
 namespace sluice::cni {
 
 namespace {

@@ -38,7 +38,8 @@ PolicyWords::PolicyWords(state::policy::Record record) : record_(std::move(recor
   for (const PolicyRecord& policy : record_.policies)
     for (const bool ingress : {true, false})
       if (const auto& rules = policy.rules(ingress))
-        for (std::size_t i = 0; i < rules->size(); i++) rules_.emplace((*rules)[i].number, Place{&policy, &(*rules)[i], ingress, i});
+        for (std::size_t i = 0; i < rules->size(); i++)
+          rules_.emplace((*rules)[i].number, Place{&policy, &(*rules)[i], ingress, i});
 }
 
 bool PolicyWords::selects(const PolicyRecord& policy, const std::string& pod) const {
