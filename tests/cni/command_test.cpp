@@ -35,8 +35,9 @@ TEST_CASE("ADD gives a pod its interface, addresses and routes, and says so in t
     const auto link = must(pod.netlink().link("eth0"));
     CHECK(link.up);
     CHECK(link.mtu == 1400);
-    CHECK(link.mac.text() == inside.at("mac"));
-    CHECK(must(host.netlink().link(outside.at("name").get<std::string>())).mac.text() == outside.at("mac"));
+    CHECK(link.mac.text() == inside.at("mac").get<std::string>());
+    CHECK(must(host.netlink().link(outside.at("name").get<std::string>())).mac.text() ==
+          outside.at("mac").get<std::string>());
 
     REQUIRE(result.at("ips").size() == 2);
     for (const auto& ip : result["ips"]) {
