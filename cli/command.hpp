@@ -63,6 +63,7 @@ void add_endpoint(Commands& commands);
 void add_flow(Commands& commands);
 void add_drops(Commands& commands);
 void add_metrics(Commands& commands);
+void add_policy(Commands& commands);
 void add_map(Commands& commands);
 void add_prog(Commands& commands);
 void add_feature(Commands& commands);

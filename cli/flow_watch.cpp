@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <limits>
 
 #include "cli/flow.hpp"
@@ -15,6 +16,7 @@
 #include "loader/observe/flows.hpp"
 #include "loader/observe/observer.hpp"
 #include "loader/observe/pod_names.hpp"
+#include "loader/observe/policy_words.hpp"
 #include "maps/names.hpp"
 
 namespace sluice::cli {
@@ -28,7 +30,8 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* kExamples =
     R"(  bpfctl flow watch                                    connections that open and end, packets that are dropped
   bpfctl flow watch --event dropped --pod default/web  what is dropped of what a pod sends
-  bpfctl flow watch --reason SOURCE_SPOOFED
+  bpfctl flow watch --reason POLICY_INGRESS            with the rule that denies, or the policies that isolate the pod
+  bpfctl flow watch --event audited                    what policy would drop, were it not in audit mode
   bpfctl flow watch --event packet --port 53 --count 20
   bpfctl flow watch --timeout 10 -o json | jq -c 'select(.event == "new")'
 
@@ -40,7 +43,7 @@ constexpr std::chrono::milliseconds kLongestWait{200};  // a signal that comes j
 
 struct Options {
   FlowOptions flow;
-  std::vector<std::string> events = {"new", "closed", "dropped"};
+  std::vector<std::string> events = {"new", "closed", "dropped", "audited"};
   std::string reason;
   std::uint64_t count = 0;  ///< 0: no end
   double timeout = 0;       ///< 0: no end
@@ -90,6 +93,42 @@ class Names {
   Clock::time_point read_at_;
 };
 
+/// Why policy denied, in words; they are read again when they may have changed.
+class Denials {
+ public:
+  explicit Denials(const Root& root) : root_(root) {}
+
+  /// Empty: it was not policy.
+  std::string of(const maps::flow_event& event, Names& names) {
+    const bool ingress = event.reason == maps::DROP_POLICY_INGRESS;
+    if (!ingress && event.reason != maps::DROP_POLICY_EGRESS) return {};
+    refresh();
+    if (!words_) return event.rule != 0 ? fmt::format("by rule {}", event.rule) : "isolated, no rule allows";
+    // Of a packet that is an answer, the sender is the one who was asked.
+    const std::string source = names.of(Address(event.src)), destination = names.of(Address(event.dst));
+    const std::string pod = ingress ? destination : source, other = ingress ? source : destination;
+    const bool answer = words_->about(pod, ingress).empty() && !words_->about(other, ingress).empty();
+    return words_->denial(event.rule, {answer ? other : pod, ingress, event.proto,
+                                       answer ? event.sport.to_host() : event.dport.to_host()});
+  }
+
+ private:
+  void refresh() {
+    if (Clock::now() - read_at_ < std::chrono::seconds(1)) return;
+    read_at_ = Clock::now();
+    std::error_code error;
+    const auto written = std::filesystem::last_write_time(loader::state::policy::record_file(root_), error);
+    if (error || written == written_) return;
+    if (auto words = observe::PolicyWords::read(root_)) words_.emplace(*std::move(words));
+    written_ = written;
+  }
+
+  Root root_;
+  std::optional<observe::PolicyWords> words_;
+  std::filesystem::file_time_type written_;
+  Clock::time_point read_at_;
+};
+
 /// CLOCK_MONOTONIC as wall-clock time, local, as people's clocks show it.
 std::chrono::system_clock::time_point wall_time(std::uint64_t monotonic_ns) {
   const auto ago = static_cast<std::int64_t>(observe::monotonic_ns() - monotonic_ns);
@@ -116,12 +155,12 @@ observe::FlowEnd backend_of(const maps::flow_event& event) {
 }
 
 /// What there is to say of an event besides its ends.
-std::string detail(const maps::flow_event& event) {
+std::string detail(const maps::flow_event& event, const std::string& denial) {
   switch (event.type) {
     case maps::EVENT_DROPPED:
     case maps::EVENT_AUDITED:
       return maps::drop_reason_name(event.reason) + ": " + maps::drop_reason_text(event.reason) +
-             (event.rule != 0 ? fmt::format(" (rule {})", event.rule) : "");
+             (denial.empty() ? "" : " (" + denial + ")");
     case maps::EVENT_CLOSED:
       return fmt::format("sent {} packets, {}; received {} packets, {}", event.packets[0], bytes_text(event.bytes[0]),
                          event.packets[1], bytes_text(event.bytes[1]));
@@ -146,6 +185,7 @@ const std::vector<Column>& columns() {
                                           {"interface", "", Show::kJson},
                                           {"reason", "", Show::kJson},
                                           {"rule", "", Show::kJson},
+                                          {"policy", "", Show::kJson},
                                           {"backend", "", Show::kJson},
                                           {"flags", "", Show::kJson},
                                           {"frameBytes", "", Show::kJson},
@@ -156,9 +196,10 @@ const std::vector<Column>& columns() {
   return all;
 }
 
-std::vector<Cell> cells(const maps::flow_event& event, Names& names) {
+std::vector<Cell> cells(const maps::flow_event& event, Names& names, Denials& denials) {
   const observe::FlowEnd source{Address(event.src), event.sport.to_host()};
   const observe::FlowEnd destination{Address(event.dst), event.dport.to_host()};
+  const std::string denial = denials.of(event, names);
   const bool closed = event.type == maps::EVENT_CLOSED;
   const auto if_closed = [&](std::uint64_t number) { return closed ? Cell(number) : nothing(); };
   return {time_cell(event.time_ns),
@@ -170,11 +211,12 @@ std::vector<Cell> cells(const maps::flow_event& event, Names& names) {
           Cell(end_text(destination), destination.address.text()),
           destination.port,
           name(names.of(destination.address)),
-          detail(event),
+          detail(event, denial),
           maps::hook_name(event.hook),
           name(device_name(event.ifindex)),
           event.reason != maps::DROP_NONE ? Cell(maps::drop_reason_name(event.reason)) : nothing(),
           event.rule != 0 ? Cell(event.rule) : nothing(),
+          name(denial),
           event.service != 0 ? Cell(end_text(backend_of(event))) : nothing(),
           event.proto == IPPROTO_TCP ? Cell(maps::tcp_flags_text(event.tcp_flags)) : nothing(),
           closed ? nothing() : Cell(event.length),
@@ -187,13 +229,14 @@ std::vector<Cell> cells(const maps::flow_event& event, Names& names) {
 /// Prints one event a line, as soon as it comes.
 class Printer {
  public:
-  explicit Printer(Format format) : format_(format), lines_(columns(), {12, 7, 6, 24, 14, 24, 14}) {
+  Printer(const Root& root, Format format)
+      : format_(format), denials_(root), lines_(columns(), {12, 7, 6, 24, 14, 24, 14}) {
     if (format_ != Format::kJson) fmt::print("{}", lines_.heading());
     std::fflush(stdout);
   }
 
   void event(const maps::flow_event& event, Names& names) {
-    const auto row = cells(event, names);
+    const auto row = cells(event, names, denials_);
     if (format_ == Format::kJson)
       json(lines_.json(row));
     else
@@ -218,6 +261,7 @@ class Printer {
   }
 
   Format format_;
+  Denials denials_;
   Lines lines_;
   std::uint64_t told_ = 0;
 };
@@ -231,7 +275,7 @@ Result<observe::EventFilter> filter_of(const Root& root, const Options& options)
                               .ifindex = {}};
   for (const auto& event : options.events)
     if (const auto type = maps::event_type_of(event)) filter.types.push_back(*type);
-  if (filter.reason) filter.types = {maps::EVENT_DROPPED};
+  if (filter.reason) filter.types = {maps::EVENT_DROPPED, maps::EVENT_AUDITED};
   if (options.flow.pod.empty()) return filter;
   const auto pod = TRY(observe::PodName::parse(options.flow.pod));
   const auto interfaces = TRY(TRY(observe::PodNames::read(root)).attachments_of(pod));
@@ -249,7 +293,7 @@ Result<void> watch(const Root& root, const Options& options) {
   end_on_signals();
   auto observer = TRY(observe::Observer::open(root, TRY(filter_of(root, options))));
   Names names(root);
-  Printer printer(options.format);
+  Printer printer(root, options.format);
   const std::uint64_t most = options.count != 0 ? options.count : std::numeric_limits<std::uint64_t>::max();
   const auto end =
       options.timeout > 0
@@ -276,17 +320,17 @@ Result<void> watch(const Root& root, const Options& options) {
 }  // namespace
 
 void add_flow_watch(Commands& commands, CLI::App& noun) {
-  static const std::vector<std::string> kEvents = {"new", "closed", "dropped", "packet"};
+  static const std::vector<std::string> kEvents = {"new", "closed", "dropped", "audited", "packet"};
   auto options = std::make_shared<Options>();
   CLI::App& verb = commands.verb(noun, "watch", "Show events as they happen, until Ctrl-C", kExamples,
                                  [options](const Root& root) { return watch(root, *options); });
   options->flow.declare(commands, verb);
   CLI::Option* events =
-      verb.add_option("--event", options->events, "new, closed, dropped, packet; several with commas");
+      verb.add_option("--event", options->events, "new, closed, dropped, audited, packet; several with commas");
   events->delimiter(',')->check(CLI::IsMember(kEvents))->type_name("EVENT");
   commands.complete(events, [](const Root&) { return kEvents; });
-  CLI::Option* reason =
-      verb.add_option("--reason", options->reason, "Packets dropped for this reason, and no other event");
+  CLI::Option* reason = verb.add_option("--reason", options->reason,
+                                        "Packets dropped for this reason (or let through by audit), no other event");
   reason->check(CLI::IsMember(maps::drop_reason_names(), CLI::ignore_case))->type_name("REASON");
   commands.complete(reason, [](const Root&) { return maps::drop_reason_names(); });
   verb.add_option("-c,--count", options->count, "End after so many events")->check(CLI::PositiveNumber)->type_name("N");

@@ -21,6 +21,8 @@ constexpr const char* kFooter = R"(Examples:
   bpfctl flow list --pod default/web    a pod's connections
   bpfctl flow watch --event dropped     what is dropped, as it happens
   bpfctl drops --interval 2             why packets are dropped, and how fast
+  bpfctl policy check --from default/client --to default/web --port 80
+                                        does policy allow it, and which rule says so
 
 Exit status: 0 done; 1 failed, with a sentence that says why; 2 wrong usage; 3 what was asked for does not exist (a pod,
 a map, or the datapath itself).
@@ -55,6 +57,7 @@ int main(int argc, char** argv) {
   cli::add_flow(commands);
   cli::add_drops(commands);
   cli::add_metrics(commands);
+  cli::add_policy(commands);
   cli::add_map(commands);
   cli::add_prog(commands);
   cli::add_feature(commands);

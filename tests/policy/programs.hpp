@@ -30,6 +30,7 @@ class Programs {
   /// From the next update on, it is an agent that was started anew.
   void restart_agent() { policies_.reset(); }
 
+  [[nodiscard]] const loader::Root& root() const { return node_.root(); }
   [[nodiscard]] bool is_local(const Address& address) const { return pods_.contains(address); }
   /// Goes the packet its way? It meets from_pod where it comes from a pod of this node, else to_pod.
   [[nodiscard]] bool passes(const Packet& packet) const;

@@ -170,7 +170,8 @@ class Compiler {
                               peers_of(rule),
                               rule.ports});
     }
-    policies_[ingress].push_back(std::move(source));
+    // Without rules it says nothing of this direction, and pods need no rule set for it.
+    if (!source.rules.empty()) policies_[ingress].push_back(std::move(source));
   }
 
   void read_policies() {
