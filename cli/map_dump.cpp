@@ -86,10 +86,12 @@ Result<Listing> dump_endpoints(const Root& root) {
                    {"egress", "EGRESS POLICY"},
                    {"ingress", "INGRESS POLICY"}});
   const auto map = TRY(maps::open<maps::Endpoints>(root.maps()));
+  const std::uint32_t generation = TRY(maps::generation_in(root.maps()));
   TRY(map.each([&](const maps::addr& address, const maps::endpoint& endpoint) {
+    const maps::pod_policy& policy = endpoint.policy[generation];
     listing.add({Address(address).text(), endpoint.ifindex, mac_text(endpoint.pod_mac), endpoint.mtu,
                  (endpoint.flags & ENDPOINT_THROUGH_STACK) != 0, (endpoint.flags & ENDPOINT_SHAPED) != 0,
-                 endpoint.identity, endpoint.blocks, endpoint.egress, endpoint.ingress});
+                 policy.classes.identity, policy.classes.blocks, policy.egress, policy.ingress});
   }));
   listing.sort({"ifindex", "address"});
   return listing;

@@ -100,8 +100,10 @@ Result<Listing> dump_affinity(const Root& root) {
 Result<Listing> dump_ipcache(const Root& root) {
   Listing listing({{"block", "BLOCK"}, {"identity", "IDENTITY"}, {"blocks", "BLOCK CLASS"}, {"node", "NODE"}});
   const auto map = TRY(maps::open<maps::Ipcache>(root.maps()));
+  const std::uint32_t generation = TRY(maps::generation_in(root.maps()));
   TRY(map.each([&](const maps::ipcache_key& key, const maps::ipcache_entry& entry) {
-    listing.add({block_text(key.word, key.prefix_len), entry.identity, entry.blocks, entry.node});
+    const auto [identity, blocks] = entry.classes[generation];
+    listing.add({block_text(key.word, key.prefix_len), identity, blocks, entry.node});
   }));
   listing.sort({"block"});
   return listing;

@@ -8,6 +8,7 @@
 #ifndef SLUICE_MAPS_IPCACHE_H
 #define SLUICE_MAPS_IPCACHE_H
 
+#include "maps/runtime.h"
 #include "maps/types.h"
 
 SLUICE_LAYOUTS_BEGIN
@@ -30,13 +31,17 @@ struct ipcache_key {
 };
 static_assert(sizeof(struct ipcache_key) == 20, "struct ipcache_key is map ABI");
 
-struct ipcache_entry {
+struct address_classes {
 	__u32 identity; /* enum identity, or the agent's */
 	__u32 blocks;   /* block class; 0: in no block that a policy names */
-	__u32 node;     /* index into `nodes` (maps/node.h): behind which other node, or whose own, it is; 0: none */
-	__u32 flags;    /* none yet */
 };
-static_assert(sizeof(struct ipcache_entry) == 16, "struct ipcache_entry is map ABI");
+
+struct ipcache_entry {
+	struct address_classes classes[GENERATIONS]; /* by the generation that decides (maps/runtime.h) */
+	__u32 node;  /* index into `nodes` (maps/node.h): behind which other node, or whose own, it is; 0: none */
+	__u32 flags; /* none yet */
+};
+static_assert(sizeof(struct ipcache_entry) == 24, "struct ipcache_entry is map ABI");
 
 SLUICE_LAYOUTS_END
 

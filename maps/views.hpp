@@ -115,9 +115,17 @@ struct Runtime : Map<std::uint32_t, runtime> {
 };
 
 /// What flows were decided by has changed: each is decided anew before its next packet moves.
-inline void advance_epoch(runtime& words) {
-  if (__atomic_add_fetch(&words.epoch, 1, __ATOMIC_SEQ_CST) == 0)  // 0 is the epoch of no decision
-    __atomic_add_fetch(&words.epoch, 1, __ATOMIC_SEQ_CST);
+inline void advance_epoch(runtime& words, std::uint32_t by = GENERATIONS) {
+  if (__atomic_add_fetch(&words.epoch, by, __ATOMIC_SEQ_CST) == 0)  // 0 is the epoch of no decision
+    __atomic_add_fetch(&words.epoch, GENERATIONS, __ATOMIC_SEQ_CST);
+}
+
+/// The same, and decisions go by the other generation of policy from now on.
+inline void switch_generation(runtime& words) { advance_epoch(words, 1); }
+
+/// The generation of policy that is in force.
+inline std::uint32_t generation(const runtime& words) {
+  return GENERATION(__atomic_load_n(&words.epoch, __ATOMIC_SEQ_CST));
 }
 
 /// The map `View::kName` that is pinned in `folder` (loader::Root::maps()). ENOENT: there is none. EPROTO: it has
@@ -126,6 +134,11 @@ template <typename View>
 Result<View> open(const std::filesystem::path& folder) {
   using Value = typename View::value_type;
   return View(TRY(raw::open_pin(folder / View::kName, sizeof(typename View::key_type), sizeof(Value))));
+}
+
+/// The generation of policy that is in force under this folder of maps.
+inline Result<std::uint32_t> generation_in(const std::filesystem::path& folder) {
+  return generation(*TRY(Mapped<runtime>::open(TRY(open<Runtime>(folder)).fd())));
 }
 
 }  // namespace sluice::maps

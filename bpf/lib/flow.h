@@ -32,7 +32,8 @@ struct {
  * program of this hook runs inside another, so each CPU needs one. */
 struct end {
 	struct addr addr;
-	struct endpoint pod; /* ifindex 0: it is no pod of this node */
+	struct endpoint pod;      /* ifindex 0: it is no pod of this node */
+	struct pod_policy policy; /* the pod's, of the generation that decides */
 };
 
 struct decision {
@@ -41,9 +42,10 @@ struct decision {
 	struct flow_half answer;   /* of what comes back, where that meets the partner */
 	struct flow_entry partner; /* of the key behind the translation, where the entry is translated */
 	struct flow_key partner_key;
-	bool continues; /* the packet goes on with the connection whose entry is known */
-	bool forgotten; /* and leaves nothing behind */
-	__u8 pad[2];
+	bool continues;  /* the packet goes on with the connection whose entry is known */
+	bool forgotten;  /* and leaves nothing behind */
+	__u8 generation; /* of policy, that decides: maps/runtime.h */
+	__u8 pad;
 	__u32 node; /* which other node the packet goes to or has come from by a tunnel; 0: none */
 };
 

@@ -19,34 +19,33 @@ static __always_inline bool addr_is_gateway(const struct addr *address)
 	return addr_is_link_local(address) || (addr_is_v4(address) && address->word[3] == cfg_gateway_v4.word[3]);
 }
 
-static __always_inline void end_classes(const struct end *end, __u32 *identity, __u32 *blocks)
+static __always_inline struct address_classes end_classes(const struct end *end, __u32 generation)
 {
+	struct address_classes classes = { .identity = IDENTITY_WORLD };
 	const struct ipcache_entry *entry;
 	struct addr addr;
 
-	if (end->pod.ifindex) {
-		*identity = end->pod.identity;
-		*blocks = end->pod.blocks;
-		return;
-	}
+	if (end->pod.ifindex)
+		return end->policy.classes;
 	addr_copy(&addr, &end->addr);
 	entry = ipcache_lookup(&addr);
-	/* The gateway first: a block that a policy names may contain it. */
-	*identity = addr_is_gateway(&addr) ? IDENTITY_HOST : entry ? entry->identity : IDENTITY_WORLD;
-	*blocks = entry ? entry->blocks : 0;
+	if (entry)
+		classes = entry->classes[GENERATION(generation)];
+	/* Last: a block that a policy names may contain it. */
+	if (addr_is_gateway(&addr))
+		classes.identity = IDENTITY_HOST;
+	return classes;
 }
 
-static __always_inline int judge_one(struct __sk_buff *skb, struct packet *pkt, __u32 policy, const struct end *peer,
-				     be16 port, __u32 reason)
+static __always_inline int judge_one(struct __sk_buff *skb, struct packet *pkt, __u32 policy,
+				     struct address_classes peer, be16 port, __u32 reason)
 {
 	struct policy_answer answer = {};
-	__u32 identity, blocks;
 
-	end_classes(peer, &identity, &blocks);
 	/* A pod's own node always reaches it: kubelet's probes. */
-	if (reason == DROP_POLICY_INGRESS && identity == IDENTITY_HOST)
+	if (reason == DROP_POLICY_INGRESS && peer.identity == IDENTITY_HOST)
 		return 0;
-	if (likely(!policy_denies(policy, identity, blocks, (__u32)port << 8 | pkt->key.proto, &answer)))
+	if (likely(!policy_denies(policy, peer.identity, peer.blocks, (__u32)port << 8 | pkt->key.proto, &answer)))
 		return 0;
 	pkt->rule = answer.rule;
 	pkt->reject = answer.flags & POLICY_REJECT;
@@ -72,10 +71,12 @@ __noinline int judge(struct __sk_buff *skb, struct packet *pkt, const struct dec
 	/* A pod always reaches itself. */
 	if (client->pod.ifindex && client->pod.ifindex == server->pod.ifindex)
 		return 0;
-	if (client->pod.egress)
-		err = judge_one(skb, pkt, client->pod.egress, server, port, DROP_POLICY_EGRESS);
-	if (!err && server->pod.ingress)
-		err = judge_one(skb, pkt, server->pod.ingress, client, port, DROP_POLICY_INGRESS);
+	if (client->policy.egress)
+		err = judge_one(skb, pkt, client->policy.egress, end_classes(server, decision->generation), port,
+				DROP_POLICY_EGRESS);
+	if (!err && server->policy.ingress)
+		err = judge_one(skb, pkt, server->policy.ingress, end_classes(client, decision->generation), port,
+				DROP_POLICY_INGRESS);
 	return err;
 }
 

@@ -89,6 +89,7 @@ static __always_inline struct decision *decision_begin(void)
 	__builtin_memset(decision, 0, sizeof(*decision));
 	decision->entry.half[0].epoch = epoch;
 	decision->entry.half[1].epoch = epoch;
+	decision->generation = GENERATION(epoch);
 	return decision;
 }
 
@@ -124,15 +125,17 @@ static __always_inline int translation_decide(const struct packet *pkt, struct f
 	return balance(pkt, decision, from);
 }
 
-static __always_inline void end_find(struct end *end)
+static __always_inline void end_find(struct end *end, __u32 generation)
 {
 	const struct endpoint *pod;
 	struct addr addr;
 
 	addr_copy(&addr, &end->addr);
 	pod = endpoint_lookup(&addr);
-	if (pod)
-		end->pod = *pod;
+	if (!pod)
+		return;
+	end->pod = *pod;
+	end->policy = pod->policy[GENERATION(generation)];
 }
 
 /* Who is behind the destination, behind the translation where there is one. */
@@ -140,11 +143,11 @@ static __always_inline void target_find(const struct packet *pkt, struct decisio
 {
 	addr_copy(&decision->target.addr,
 		  decision->entry.flags & FLOW_TRANSLATED ? &decision->entry.to.dst : packet_dst(pkt));
-	end_find(&decision->target);
+	end_find(&decision->target, decision->generation);
 }
 
 /* The other node whose tunnel leads to `end`; 0: none. Nodes themselves are reached without one. */
-static __always_inline __u32 node_behind(const struct end *end)
+static __always_inline __u32 node_behind(const struct end *end, __u32 generation)
 {
 	const struct ipcache_entry *entry;
 	struct addr addr;
@@ -153,7 +156,7 @@ static __always_inline __u32 node_behind(const struct end *end)
 		return 0;
 	addr_copy(&addr, &end->addr);
 	entry = ipcache_lookup(&addr);
-	return entry && entry->identity != IDENTITY_REMOTE_NODE ? entry->node : 0;
+	return entry && entry->classes[GENERATION(generation)].identity != IDENTITY_REMOTE_NODE ? entry->node : 0;
 }
 
 /* Asks policy about the connection that this packet belongs to. */
@@ -163,8 +166,8 @@ static __always_inline int connection_judge(struct __sk_buff *skb, struct packet
 	const __u8 dir = pkt->dir & 1;
 	be16 port;
 
-	if (!decision->source.pod.egress && !decision->source.pod.ingress && !decision->target.pod.egress &&
-	    !decision->target.pod.ingress)
+	if (!decision->source.policy.egress && !decision->source.policy.ingress && !decision->target.policy.egress &&
+	    !decision->target.policy.ingress)
 		return 0;
 	if (known && (known->initiator & 1) != dir)
 		return judge(skb, pkt, decision, pkt->key.port[dir], false);
@@ -210,7 +213,7 @@ __noinline int decide_from_pod(struct __sk_buff *skb, struct packet *pkt, struct
 	if (!decision)
 		return -DROP_INTERNAL;
 	addr_copy(&decision->source.addr, &src);
-	end_find(&decision->source);
+	end_find(&decision->source, decision->generation);
 	err = source_check(skb, &decision->source.pod);
 	if (err)
 		return err;
@@ -243,7 +246,7 @@ __noinline int way_from_pod(struct packet *pkt, const struct flow_entry *known)
 	dir = pkt->dir & 1;
 	received = decision->entry.flags & FLOW_TRANSLATED ? &decision->answer : &decision->entry.half[!dir];
 	decision->answer.epoch = decision->entry.half[dir].epoch;
-	decision->node = node_behind(&decision->target);
+	decision->node = node_behind(&decision->target, decision->generation);
 	if (decision->node)
 		return halves_with_node(&decision->entry.half[dir], received, &decision->source.pod, decision->node);
 	direct = decision->target.pod.ifindex;
@@ -277,7 +280,7 @@ __noinline int decide_to_pod(struct __sk_buff *skb, struct packet *pkt, struct f
 	if (decision->target.pod.ifindex != skb->ifindex)
 		return -DROP_NOT_THIS_POD;
 	addr_copy(&decision->source.addr, packet_src(pkt));
-	end_find(&decision->source);
+	end_find(&decision->source, decision->generation);
 	err = connection_judge(skb, pkt, known, decision);
 	if (err)
 		return err;

@@ -1,5 +1,6 @@
 #include "loader/program/datapath.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -25,19 +26,18 @@ maps::endpoint to_layout(const Endpoint& endpoint) {
   entry.mtu = static_cast<std::uint16_t>(endpoint.mtu);
   entry.flags = (endpoint.through_stack ? ENDPOINT_THROUGH_STACK : 0) | (endpoint.shaped ? ENDPOINT_SHAPED : 0);
   std::memcpy(entry.pod_mac, endpoint.pod_mac.bytes.data(), sizeof(entry.pod_mac));
-  if (endpoint.awaits_policy) {
-    entry.identity = maps::IDENTITY_INIT;
-    entry.egress = entry.ingress = POLICY_INIT;
-  }
+  if (endpoint.awaits_policy)
+    for (maps::pod_policy& policy : entry.policy) policy = {{maps::IDENTITY_INIT, 0}, POLICY_INIT, POLICY_INIT};
   return entry;
 }
 
-Endpoint from_layout(const maps::endpoint& entry) {
+Endpoint from_layout(const maps::endpoint& entry, std::uint32_t generation) {
+  const maps::pod_policy& policy = entry.policy[generation];
   Endpoint endpoint{.ifindex = static_cast<int>(entry.ifindex),
                     .mtu = entry.mtu,
                     .through_stack = (entry.flags & ENDPOINT_THROUGH_STACK) != 0,
                     .shaped = (entry.flags & ENDPOINT_SHAPED) != 0,
-                    .awaits_policy = entry.ingress == POLICY_INIT || entry.egress == POLICY_INIT};
+                    .awaits_policy = policy.ingress == POLICY_INIT || policy.egress == POLICY_INIT};
   std::memcpy(endpoint.pod_mac.bytes.data(), entry.pod_mac, sizeof(entry.pod_mac));
   return endpoint;
 }
@@ -120,12 +120,7 @@ Result<bool> Datapath::policy_is_managed() {
 Result<void> Datapath::put_endpoint(const Address& address, const Endpoint& endpoint) {
   maps::endpoint wanted = to_layout(endpoint);
   const auto before = TRY(handles_->endpoints.lookup(address.wire()));
-  if (before && before->ifindex == wanted.ifindex) {
-    wanted.identity = before->identity;
-    wanted.blocks = before->blocks;
-    wanted.egress = before->egress;
-    wanted.ingress = before->ingress;
-  }
+  if (before && before->ifindex == wanted.ifindex) std::ranges::copy(before->policy, wanted.policy);
   auto put = handles_->endpoints.put(address.wire(), wanted);
   if (put.failed_with(E2BIG))
     return refuse(E2BIG,
@@ -145,13 +140,13 @@ Result<void> Datapath::erase_endpoint(const Address& address, int ifindex) {
 
 Result<std::optional<Endpoint>> Datapath::endpoint(const Address& address) {
   const auto entry = TRY(handles_->endpoints.lookup(address.wire()));
-  return entry ? std::optional<Endpoint>(from_layout(*entry)) : std::nullopt;
+  return entry ? std::optional<Endpoint>(from_layout(*entry, maps::generation(*handles_->runtime))) : std::nullopt;
 }
 
 Result<std::vector<std::pair<Address, Endpoint>>> Datapath::endpoints() {
   std::vector<std::pair<Address, Endpoint>> known;
   for (const auto& [address, entry] : TRY(handles_->endpoints.dump()))
-    known.emplace_back(Address(address), from_layout(entry));
+    known.emplace_back(Address(address), from_layout(entry, maps::generation(*handles_->runtime)));
   return known;
 }
 

@@ -45,7 +45,7 @@ class FreeNumbers {
 void add_addresses(NodePlan& plan, const kube::Node& node, maps::identity identity, std::uint32_t number) {
   for (const auto* addresses : {&node.internal_addresses, &node.external_addresses})
     for (const Address& address : *addresses)
-      plan.prefixes.emplace_back(Prefix::host(address), maps::ipcache_entry{identity, 0, number, 0});
+      plan.prefixes.emplace_back(Prefix::host(address), AddressOwner{identity, number});
 }
 
 Error full(const char* map) {
@@ -55,7 +55,7 @@ Error full(const char* map) {
 }  // namespace
 
 std::uint32_t NodePlan::node_of(const Prefix& block) const {
-  const std::pair<Prefix, maps::ipcache_entry>* best = nullptr;
+  const std::pair<Prefix, AddressOwner>* best = nullptr;
   for (const auto& known : prefixes) {
     if (known.first.address.is_v4() != block.address.is_v4() || known.first.length > block.length) continue;
     if (!known.first.contains(block.first()) || (best != nullptr && best->first.length >= known.first.length)) continue;
@@ -97,7 +97,7 @@ NodePlan plan_nodes(const NodesByName& nodes, const std::string& this_node, cons
       continue;
     }
     for (const Prefix& cidr : node->pod_cidrs)
-      plan.prefixes.emplace_back(cidr, maps::ipcache_entry{maps::IDENTITY_UNKNOWN, 0, *number, 0});
+      plan.prefixes.emplace_back(cidr, AddressOwner{maps::IDENTITY_UNKNOWN, *number});
   }
   return plan;
 }

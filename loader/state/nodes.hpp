@@ -23,11 +23,17 @@ using NodesByName = std::map<std::string, const kube::Node*>;
 /// The numbers that nodes have now, by the other end of their tunnel.
 using NodeNumbers = std::map<Address, std::uint32_t>;
 
+/// Whose an address block is.
+struct AddressOwner {
+  std::uint32_t identity = 0;  ///< enum identity (maps/ipcache.h)
+  std::uint32_t node = 0;      ///< its number; 0: none
+};
+
 struct NodePlan {
   NodeNumbers nodes;  ///< the other nodes; their numbers begin at 1
   /// What is known of the addresses of nodes and of the pod CIDRs of other ones. Whoever writes more into `ipcache`
   /// (pods, policies' blocks) takes these, too, and asks `node_of` for each of its own.
-  std::vector<std::pair<Prefix, maps::ipcache_entry>> prefixes;
+  std::vector<std::pair<Prefix, AddressOwner>> prefixes;
   std::vector<std::string> warnings;  ///< nodes that cannot be reached, a sentence each
 
   /// The number of the node that this block is behind; 0: of none, or not as a whole.

@@ -310,7 +310,7 @@ Datapath& Datapath::forget_pod(const std::string& name) {
 }
 
 Datapath& Datapath::new_epoch() {
-  __atomic_fetch_add(&skeleton_->data_runtime->runtime.epoch, 1, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add(&skeleton_->data_runtime->runtime.epoch, GENERATIONS, __ATOMIC_SEQ_CST);
   return *this;
 }
 

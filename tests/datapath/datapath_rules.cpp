@@ -107,10 +107,7 @@ Datapath& Datapath::pod_policy(const std::string& pod, std::uint32_t identity, s
     maps::endpoint endpoint{};
     if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.endpoints), &address.wire(), &endpoint) != 0)
       throw std::runtime_error("no endpoint " + address.text());
-    endpoint.identity = identity;
-    endpoint.blocks = blocks;
-    endpoint.egress = egress;
-    endpoint.ingress = ingress;
+    for (maps::pod_policy& policy : endpoint.policy) policy = {{identity, blocks}, egress, ingress};
     put(skeleton_->maps.endpoints, address.wire(), endpoint);
   }
   return new_epoch();
@@ -123,7 +120,7 @@ Datapath& Datapath::known_address(const char* prefix, std::uint32_t identity, st
   const bool v4 = parsed->address.is_v4();
   maps::ipcache_key key{static_cast<__u32>(parsed->length + (v4 ? 96 : 0)), {}};
   std::memcpy(key.word, &parsed->address.wire(), sizeof(key.word));
-  put(skeleton_->maps.ipcache, key, maps::ipcache_entry{identity, blocks, node, 0});
+  put(skeleton_->maps.ipcache, key, maps::ipcache_entry{{{identity, blocks}, {identity, blocks}}, node, 0});
   return new_epoch();
 }
 

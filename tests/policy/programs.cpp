@@ -78,8 +78,7 @@ void Programs::update(const loader::state::Cluster& cluster, const std::string& 
     endpoint.ifindex = pod.ifindex;
     endpoint.mtu = 1500;
     std::memcpy(endpoint.pod_mac, pod.mac.bytes.data(), pod.mac.bytes.size());
-    endpoint.identity = maps::IDENTITY_INIT;
-    endpoint.egress = endpoint.ingress = POLICY_INIT;
+    for (auto& policy : endpoint.policy) policy = {{maps::IDENTITY_INIT, 0}, POLICY_INIT, POLICY_INIT};
     must(endpoints_.put(address.wire(), endpoint));
   }
   pods_ = std::move(pods);

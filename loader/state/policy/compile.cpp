@@ -68,7 +68,7 @@ class Compiler {
   // ---- who has which address ----
 
   void put_address(const Prefix& prefix, std::uint32_t identity, std::uint32_t blocks) {
-    tables_.ipcache[maps::ipcache_key_of(prefix)] = {identity, blocks, plan_.node_of(prefix), 0};
+    tables_.ipcache[maps::ipcache_key_of(prefix)] = {{identity, blocks}, plan_.node_of(prefix)};
   }
 
   void fill_ipcache() {
@@ -296,16 +296,16 @@ class Compiler {
   }
 
   void add_local(const LocalPod& pod) {
-    PodEntry entry{.identity = maps::IDENTITY_INIT, .egress = POLICY_INIT, .ingress = POLICY_INIT};
+    maps::pod_policy entry{{maps::IDENTITY_INIT, 0}, POLICY_INIT, POLICY_INIT};
     const auto known = subjects_.pods.find({"Pod", pod.ns, pod.name});
     if (pod.name.empty() || (!managed_ && known == subjects_.pods.end())) {
-      entry = {.identity = maps::IDENTITY_UNKNOWN};
+      entry = {{maps::IDENTITY_UNKNOWN, 0}, 0, 0};
     } else if (known != subjects_.pods.end()) {
       const PodClass& subject = subjects_.pod_classes[known->second];
-      entry = {.identity = subject.id, .egress = rule_set(subject, false), .ingress = rule_set(subject, true)};
+      entry = {{subject.id, 0}, rule_set(subject, false), rule_set(subject, true)};
     }
     for (const Address& address : pod.addresses) {
-      entry.blocks = subjects_.class_of(Prefix::host(address), nullptr, numbers_);
+      entry.classes.blocks = subjects_.class_of(Prefix::host(address), nullptr, numbers_);
       tables_.pods[address] = entry;
     }
   }

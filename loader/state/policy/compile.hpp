@@ -12,8 +12,10 @@
 
 #include "loader/state/cluster.hpp"
 #include "loader/state/nodes.hpp"
+#include "loader/state/policy/prefix_table.hpp"
 #include "maps/address.hpp"
 #include "maps/bytes.hpp"
+#include "maps/endpoint.h"
 #include "maps/ipcache.h"
 #include "maps/policy.h"
 
@@ -25,21 +27,20 @@ struct LocalPod {
   std::vector<Address> addresses;
 };
 
-struct PodEntry {
-  std::uint32_t identity = maps::IDENTITY_UNKNOWN;
-  std::uint32_t blocks = 0;
-  std::uint32_t egress = 0, ingress = 0;
-  bool operator==(const PodEntry&) const = default;
+/// What ipcache is to say of an address.
+struct AddressEntry {
+  maps::address_classes classes{maps::IDENTITY_WORLD, 0};
+  std::uint32_t node = 0;
 };
 
 struct Tables {
   std::map<std::uint32_t, maps::policy> policies;
   maps::Table<maps::policy_port_key, maps::policy_port> ports;
   maps::Table<maps::peer_key, maps::peer_verdict> peers;
-  maps::Table<maps::ipcache_key, maps::ipcache_entry> ipcache;
-  bool no_policy_id = false;         ///< more rule sets than there are numbers: not to be used
-  bool too_many_rules = false;       ///< more than 65,535 for one direction of a pod: not to be used
-  std::map<Address, PodEntry> pods;  ///< of this node, by address
+  PrefixTable<AddressEntry> ipcache;
+  bool no_policy_id = false;                 ///< more rule sets than there are numbers: not to be used
+  bool too_many_rules = false;               ///< more than 65,535 for one direction of a pod: not to be used
+  std::map<Address, maps::pod_policy> pods;  ///< of this node, by address
 };
 
 /// What a number stands for keeps it: equal content has the same number as long as this lives.

@@ -1,0 +1,192 @@
+// Policy on its way into the maps: what a packet meets behind each single step, and what is left by whom is stopped
+// there.
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <optional>
+#include <set>
+
+#include "loader/state/policy/policies.hpp"
+#include "tests/policy/oracle.hpp"
+#include "tests/policy/world.hpp"
+#include "tests/unit/policy_maps.hpp"
+
+using namespace sluice;
+using namespace sluice::test;
+using namespace sluice::loader::kube;
+using sluice::loader::state::policy::Policies;
+using sluice::loader::state::policy::Report;
+
+namespace {
+
+struct Killed {};
+
+auto must(auto result) {
+  REQUIRE_MESSAGE(result, result.error().message);
+  return *std::move(result);
+}
+
+struct Probe {
+  Address client, server;
+  Protocol protocol;
+  std::uint16_t port;
+};
+
+/// A world, the maps of its node, and the agent that keeps them.
+class AgentNode {
+ public:
+  explicit AgentNode(unsigned seed) : world(seed) { attach(); }
+
+  /// The plugin's work: pods have addresses as long as they are here.
+  void attach() {
+    std::set<Address> here;
+    for (const auto& pod : world.local())
+      for (const Address& address : pod.addresses) {
+        here.insert(address);
+        if (!maps.endpoints.all.contains(address.wire())) maps.attach(address, next_ifindex_++);
+      }
+    std::erase_if(maps.endpoints.all, [&](const auto& one) { return !here.contains(Address(one.first)); });
+  }
+
+  void start() { agent.emplace(must(Policies::open(maps.store()))); }
+  Result<Report> update() { return agent->update(world.cluster(), World::kNode, world.local(), true, {}); }
+
+  [[nodiscard]] std::vector<Probe> probes(int count) {
+    std::vector<Probe> all;
+    while (count > 0) {
+      const Address client = world.end().address, server = world.end().address;
+      if (client.is_v4() != server.is_v4()) continue;
+      all.push_back({client, server, world.protocol(), world.port()});
+      count--;
+    }
+    return all;
+  }
+
+  [[nodiscard]] std::vector<bool> verdicts(const std::vector<Probe>& probes) const {
+    std::vector<bool> all;
+    for (const Probe& one : probes) all.push_back(maps.allow(one.client, one.server, one.protocol, one.port));
+    return all;
+  }
+
+  [[nodiscard]] std::vector<bool> promised(const std::vector<Probe>& probes) const {
+    std::vector<bool> all;
+    for (const Probe& one : probes)
+      all.push_back(oracle_allows(world.cluster(), World::kNode, world.end_at(one.client), world.end_at(one.server),
+                                  one.protocol, one.port));
+    return all;
+  }
+
+  World world;
+  PolicyMaps maps;
+  std::optional<Policies> agent;
+
+ private:
+  std::uint32_t next_ifindex_ = 10;
+};
+
+bool is_done(const Result<Report>& result) {
+  CHECK_MESSAGE(result, result.error().message);
+  return bool(result);
+}
+
+}  // namespace
+
+TEST_CASE("behind each step of a change, all packets are judged by the old state or all by the new one") {
+  std::size_t steps = 0, changes = 0;
+  for (unsigned seed = 1; seed <= 40; seed++) {
+    AgentNode node(seed);
+    node.start();
+    REQUIRE(is_done(node.update()));
+    for (int change = 0; change < 12; change++) {
+      CAPTURE(seed);
+      CAPTURE(change);
+      node.world.change();
+      node.attach();
+      const auto probes = node.probes(80);
+      const auto before = node.verdicts(probes), after = node.promised(probes);
+      bool switched = false;
+      node.maps.after_step = [&](const std::string& map) {
+        switched |= map == "switch";
+        steps++;
+        CAPTURE(map);
+        CHECK(node.verdicts(probes) == (switched ? after : before));
+        return 0;
+      };
+      REQUIRE(is_done(node.update()));
+      node.maps.after_step = nullptr;
+      changes += before != after ? 1 : 0;
+      CHECK(node.verdicts(probes) == after);
+    }
+  }
+  MESSAGE(steps, " steps, ", changes, " changes of a verdict");
+  CHECK(steps > 5000);
+  CHECK(changes > 100);
+}
+
+TEST_CASE(
+    "an agent that is killed behind any step, or fails there, leaves the old state or the new one, and the next "
+    "finishes") {
+  std::size_t stopped = 0;
+  for (const bool killed : {true, false}) {
+    for (unsigned seed = 1; seed <= 12; seed++) {
+      for (int at = 0;; at++) {
+        AgentNode node(seed);
+        node.start();
+        REQUIRE(is_done(node.update()));
+        for (int changes = 0; changes < 3; changes++) node.world.change();
+        node.attach();
+        const auto probes = node.probes(40);
+        const auto before = node.verdicts(probes), after = node.promised(probes);
+        int left = at;
+        node.maps.after_step = [&](const std::string&) {
+          if (left-- > 0) return 0;
+          if (killed) throw Killed();
+          return ENOMEM;
+        };
+        try {
+          (void)node.update();
+        } catch (const Killed&) {
+        }
+        node.maps.after_step = nullptr;
+        if (left >= 0) break;  // it has fewer steps
+        stopped++;
+        CAPTURE(seed);
+        CAPTURE(at);
+        const auto now = node.verdicts(probes);
+        CHECK((now == before || now == after));
+        if (killed) node.start();
+        REQUIRE(is_done(node.update()));
+        CHECK(node.verdicts(probes) == after);
+        // Nothing is left of what was not finished.
+        AgentNode fresh(seed);
+        for (int changes = 0; changes < 3; changes++) fresh.world.change();
+        fresh.attach();
+        fresh.start();
+        REQUIRE(is_done(fresh.update()));
+        CHECK(node.maps.policies.all.size() >= fresh.maps.policies.all.size());
+        CHECK(node.maps.ports.all.size() == fresh.maps.ports.all.size());
+        CHECK(node.maps.peers.all.size() == fresh.maps.peers.all.size());
+        CHECK(node.maps.ipcache.all.all().size() == fresh.maps.ipcache.all.all().size());
+      }
+    }
+  }
+  MESSAGE(stopped, " times stopped");
+  CHECK(stopped > 300);
+}
+
+TEST_CASE("an endpoint that no record names keeps its policy") {
+  AgentNode node(5);
+  node.start();
+  REQUIRE(is_done(node.update()));
+  const auto address = *Address::parse("10.0.2.99");
+  const auto pod = node.maps.endpoints.all.begin()->second;
+  node.maps.endpoints.all[address.wire()] = pod;
+  for (int change = 0; change < 20; change++) {
+    node.world.change();
+    REQUIRE(is_done(node.agent->update(node.world.cluster(), World::kNode, node.world.local(), true, {})));
+    const auto& now = node.maps.endpoints.all.at(address.wire());
+    CHECK(maps::same_bytes(now, pod));
+    for (const std::uint32_t id : {pod.policy[0].egress, pod.policy[0].ingress})
+      if (id != 0) CHECK(node.maps.policies.all.at(id).flags != 0);
+  }
+}
