@@ -122,6 +122,11 @@ Result<void> Socket::forbid_fragments() {
   return {};
 }
 
+Result<void> Socket::receive_buffer(int bytes) {
+  if (::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0) return fail(errno, "SO_RCVBUF");
+  return {};
+}
+
 Result<int> Socket::path_mtu() const {
   int mtu = 0;
   socklen_t size = sizeof mtu;
@@ -150,7 +155,7 @@ Result<void> Socket::send_to(const std::string& data, const Address& to, std::ui
 }
 
 Result<Datagram> Socket::receive(int flags) const {
-  std::vector<char> buffer(65536);
+  static thread_local std::vector<char> buffer(65536);
   Endpoint from;
   const auto length = ::recvfrom(fd_.get(), buffer.data(), buffer.size(), flags, from.get(), &from.size);
   if (length < 0) return fail(errno, "receive");

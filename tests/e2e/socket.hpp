@@ -34,6 +34,8 @@ class Socket {
   Result<void> connect(const Address& to, std::uint16_t port);
   /// Never sends fragments: what is too large for the path as far as it is known is refused with EMSGSIZE.
   Result<void> forbid_fragments();
+  /// Room for `bytes` that have come and were not read yet.
+  Result<void> receive_buffer(int bytes);
   /// The path's MTU as far as it is known; of a connected socket.
   [[nodiscard]] Result<int> path_mtu() const;
 

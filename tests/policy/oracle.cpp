@@ -108,6 +108,12 @@ bool side_allows(const Cluster& cluster, bool ingress, const End& subject, const
 
 }  // namespace
 
+bool oracle_side_allows(const Cluster& cluster, bool ingress, const End& client, const End& server, Protocol protocol,
+                        std::uint16_t port) {
+  return ingress ? side_allows(cluster, true, server, client, server, protocol, port)
+                 : side_allows(cluster, false, client, server, server, protocol, port);
+}
+
 bool oracle_allows(const Cluster& cluster, const std::string& own_node, const End& client, const End& server,
                    Protocol protocol, std::uint16_t port) {
   if (client.pod != nullptr && client.pod == server.pod) return true;

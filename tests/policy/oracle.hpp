@@ -22,4 +22,8 @@ struct End {
 bool oracle_allows(const loader::state::Cluster& cluster, const std::string& own_node, const End& client,
                    const End& server, loader::kube::Protocol protocol, std::uint16_t port);
 
+/// One side of that alone: what the ingress rules of the server's pod say, or the egress rules of the client's.
+bool oracle_side_allows(const loader::state::Cluster& cluster, bool ingress, const End& client, const End& server,
+                        loader::kube::Protocol protocol, std::uint16_t port);
+
 }  // namespace sluice::test
