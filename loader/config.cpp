@@ -84,6 +84,13 @@ Result<Mode> read_mode(const YAML::Node& node) {
   return bad("must be none or overlay, not \"" + text + "\"");
 }
 
+/// nullopt: "", nobody is answered.
+Result<std::optional<SocketAddress>> read_listener(const YAML::Node& node) {
+  const std::string text = TRY(read_text(node));
+  if (text.empty()) return std::optional<SocketAddress>();
+  return std::optional(TRY(SocketAddress::parse(text)));
+}
+
 /// Reads a mapping of which all keys are known. Names the place of what is wrong.
 Result<void> read_mapping(const YAML::Node& node, const Readers& readers) {
   if (!node.IsMap()) return bad("must be a mapping");
@@ -166,6 +173,8 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
                            {"mtu", into(config.mtu, read_mtu)},
                            {"podAttach", into(config.pod_attach, read_attach_mode)},
                            {"forwarding", into(config.forwarding, read_switch)},
+                           {"metricsAddress", into(config.metrics_address, read_listener)},
+                           {"healthAddress", into(config.health_address, read_listener)},
                            {"timeouts", timeouts_reader(config.timeouts)},
                            {"maps", sizes_reader(config.maps)}};
   try {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,8 @@ struct NodeConfig {
   int mtu = 0;                       ///< of the pods' interfaces; 0: that of the uplink, less what a tunnel needs
   AttachMode pod_attach = AttachMode::kAuto;
   bool forwarding = true;  ///< switch on IP forwarding in the node's namespace
+  std::optional<SocketAddress> metrics_address = SocketAddress{Address::parse("127.0.0.1").value_or({}), 10249};
+  std::optional<SocketAddress> health_address = SocketAddress{Address(), 10256};  ///< of all addresses
   Timeouts timeouts;
   MapSizes maps;
   bool operator==(const NodeConfig&) const = default;

@@ -95,6 +95,29 @@ Address Prefix::first() const { return Address::from_number(address.number() & ~
 
 Address Prefix::last() const { return Address::from_number(address.number() | host_bits(*this)); }
 
+Result<SocketAddress> SocketAddress::parse(std::string_view text) {
+  const auto wrong = [&] {
+    return refuse(EINVAL, "'" + std::string(text) + "' is not an address and port such as 127.0.0.1:80 or [::1]:80");
+  };
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos) return wrong();
+  auto host = text.substr(0, colon);
+  const auto digits = text.substr(colon + 1);
+  const bool bracketed = host.size() > 1 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto address = Address::parse(host);
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (!address || address->is_v4() == bracketed || error != std::errc() || end != digits.data() + digits.size() ||
+      port == 0)
+    return wrong();
+  return SocketAddress{*address, port};
+}
+
+std::string SocketAddress::text() const {
+  return (address.is_v4() ? address.text() : "[" + address.text() + "]") + ":" + std::to_string(port);
+}
+
 Result<Mac> Mac::parse(std::string_view text) {
   const std::string copy(text);
   unsigned part[6];

@@ -57,6 +57,17 @@ struct Prefix {
   bool operator==(const Prefix&) const = default;
 };
 
+/// Where a server listens.
+struct SocketAddress {
+  Address address;
+  std::uint16_t port = 0;
+
+  /// "127.0.0.1:80" or "[::1]:80". EINVAL: not that, or port 0.
+  static Result<SocketAddress> parse(std::string_view text);
+  [[nodiscard]] std::string text() const;
+  bool operator==(const SocketAddress&) const = default;
+};
+
 /// An Ethernet address.
 struct Mac {
   std::array<std::uint8_t, 6> bytes{};

@@ -22,6 +22,8 @@ class Fd {
   }
 
   [[nodiscard]] int get() const { return fd_; }
+  /// Gives it to somebody who closes it.
+  [[nodiscard]] int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;

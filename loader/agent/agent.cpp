@@ -8,10 +8,15 @@
 #include <systemd/sd-event.h>
 
 #include <cerrno>
+#include <chrono>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "loader/agent/attachment_watch.hpp"
+#include "loader/agent/http.hpp"
 #include "loader/agent/objects.hpp"
+#include "loader/agent/status.hpp"
 #include "loader/config.hpp"
 #include "loader/program/lifecycle.hpp"
 #include "loader/program/overlay.hpp"
@@ -19,7 +24,7 @@
 namespace sluice::loader::agent {
 namespace {
 
-constexpr std::uint64_t kCareIntervalUs = 10'000'000;
+constexpr std::uint64_t kCareIntervalUs = std::chrono::microseconds(StatusBoard::kRound).count();
 constexpr std::uint64_t kCareAccuracyUs = 1'000'000;
 constexpr std::uint64_t kWriteDownDelayUs = 500'000, kWriteDownAccuracyUs = 100'000;
 
@@ -31,6 +36,8 @@ using Event = std::unique_ptr<sd_event, EventDelete>;
 struct Agent {
   Root root;
   NodeConfig config;
+  StatusBoard& board;
+  HttpServers& servers;
   Objects objects;
   AttachmentWatch attachments;
   sd_event_source* write_down = nullptr;  ///< a timer that is set while something has to be written down
@@ -47,6 +54,8 @@ struct Agent {
                  : report.outcome == Outcome::kLoaded  ? "loaded"
                                                        : "upgraded in place",
                  report.hooks);
+    board.set_datapath({});
+    listen();
     return {};
   }
 
@@ -58,12 +67,28 @@ struct Agent {
     sd_event_source_set_enabled(write_down, SD_EVENT_ONESHOT);
   }
 
+  /// Pages that cannot be shown stop nothing.
+  void listen() {
+    const auto serve = [&](const char* name, const std::optional<SocketAddress>& where, HttpPages pages) {
+      if (!where) return servers.stop(name);
+      if (auto done = servers.serve(name, *where, std::move(pages)); !done)
+        spdlog::warn("msg=\"nobody can ask for {}: {} ({}Address in sluice.yaml)\"", name, done.error().message, name);
+    };
+    serve("metrics", config.metrics_address,
+          {{"/metrics", [shown = root, &from = board] { return metrics_page(shown, from); }}});
+    serve("health", config.health_address, {{"/healthz", [&from = board] { return from.health(); }}});
+  }
+
   /// What somebody has taken away is put back: programs of a pod's interface, or the whole datapath.
   void care() {
     auto repaired = program::repair(root, config.pod_attach);
     if (repaired.failed_with(ENOENT)) {
       spdlog::warn("msg=\"the datapath is gone: loading it again\"");
-      if (auto loaded = reload(); !loaded) spdlog::error("msg=\"{}\"", loaded.error().message);
+      board.set_datapath("the datapath is gone");
+      if (auto loaded = reload(); !loaded) {
+        spdlog::error("msg=\"{}\"", loaded.error().message);
+        board.set_datapath(loaded.error().message);
+      }
     } else if (!repaired) {
       spdlog::error("msg=\"look after the pods' interfaces: {}\"", repaired.error().message);
     } else if (*repaired > 0) {
@@ -80,6 +105,7 @@ struct Agent {
 
 int on_care(sd_event_source* timer, std::uint64_t /*now*/, void* agent) {
   auto* self = static_cast<Agent*>(agent);
+  self->board.beat();
   self->care();
   self->objects.take(self->config);
   self->objects.apply(self->config);
@@ -121,11 +147,15 @@ void log_to_stderr() {
   spdlog::set_default_logger(std::move(logger));
 }
 
-Result<void> add_sources(sd_event* event, Agent& agent) {
+/// For the event loop, which reads them; in threads, too, that are started from here on.
+void block_signals() {
   sigset_t signals;
   sigemptyset(&signals);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
-  if (sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return fail(errno, "block signals");
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+Result<void> add_sources(sd_event* event, Agent& agent) {
   // Without a handler, a signal ends the loop.
   for (const int signal : {SIGTERM, SIGINT})
     if (const int err = sd_event_add_signal(event, nullptr, signal, nullptr, nullptr); err < 0)
@@ -161,8 +191,15 @@ Result<void> add_sources(sd_event* event, Agent& agent) {
 
 Result<void> run(const Root& root) {
   log_to_stderr();
-  Agent agent{
-      .root = root, .config = {}, .objects = TRY(Objects::open(root)), .attachments = TRY(AttachmentWatch::open(root))};
+  block_signals();
+  StatusBoard board;
+  HttpServers servers = TRY(HttpServers::open());
+  Agent agent{.root = root,
+              .config = {},
+              .board = board,
+              .servers = servers,
+              .objects = TRY(Objects::open(root, servers, board)),
+              .attachments = TRY(AttachmentWatch::open(root))};
   sd_event* made = nullptr;
   if (const int err = sd_event_new(&made); err < 0) return fail(-err, "make an event loop");
   const Event event(made);

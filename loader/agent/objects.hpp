@@ -2,18 +2,17 @@
 /// it. What cannot be applied is said, and tried again with the next change and by and by; what was applied before
 /// stays in force.
 ///
-/// What there is, what is wrong and when each part was done last stands in agent.json in the run folder:
-/// {"objects": {"Pod": 3}, "problems": [{"file", "message"}], "parts": [{"name", "failure", "applied", "microseconds",
-/// "pending"}]}. `failure` is empty where the last try succeeded; `applied` is the time of the last success (RFC 3339,
-/// empty: never) and `microseconds` what it took; `pending` counts the changes that wait for one.
+/// What there is, what is wrong and when each part was done last goes to the board, and stands in agent.json in the run
+/// folder (loader/agent/status.hpp).
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "loader/agent/http.hpp"
 #include "loader/agent/part.hpp"
+#include "loader/agent/status.hpp"
 #include "loader/config.hpp"
 #include "loader/kube/source.hpp"
 #include "loader/root.hpp"
@@ -23,8 +22,8 @@ namespace sluice::loader::agent {
 
 class Objects {
  public:
-  /// Watches root.objects(). Reads nothing yet.
-  static Result<Objects> open(const Root& root);
+  /// Watches root.objects(). Reads nothing yet. What it is given lives longer.
+  static Result<Objects> open(const Root& root, HttpServers& servers, StatusBoard& board);
 
   [[nodiscard]] int fd() const { return source_->fd(); }
   /// Takes what the source has and applies it. `config` says which node this is.
@@ -43,18 +42,18 @@ class Objects {
   struct Work {
     std::unique_ptr<Part> part;
     std::vector<kube::ObjectId> pending;  ///< changed since the last success
-    std::string failure;                  ///< of the last try; empty: it succeeded
-    std::chrono::system_clock::time_point applied;
-    std::chrono::microseconds took{0};
+    PartStatus status;                    ///< without `pending`
   };
 
-  Objects(Root root, std::unique_ptr<kube::Source> source) : root_(std::move(root)), source_(std::move(source)) {}
+  Objects(Root root, std::unique_ptr<kube::Source> source, StatusBoard& board)
+      : root_(std::move(root)), source_(std::move(source)), board_(board) {}
   void apply(Work& work, const NodeConfig& config) const;
   void note_problems();
-  void write_status() const;
+  void note_status() const;
 
   Root root_;
   std::unique_ptr<kube::Source> source_;
+  StatusBoard& board_;
   state::Cluster cluster_;
   std::vector<Work> works_;
   std::vector<kube::Problem> problems_;  ///< sorted

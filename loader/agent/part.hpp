@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "loader/agent/http.hpp"
 #include "loader/config.hpp"
 #include "loader/root.hpp"
 #include "loader/state/cluster.hpp"
@@ -48,6 +49,10 @@ std::unique_ptr<Part> nodes_part(const Root& root);
 
 /// Services and EndpointSlices, with this node's Node.
 std::unique_ptr<Part> services_part(const Root& root);
+/// The answers to load balancers that ask whether this node has endpoints (spec.healthCheckNodePort). `servers` lives
+/// longer.
+std::unique_ptr<Part> health_checks_part(HttpServers& servers);
+
 /// Policies with the Pods, Namespaces and Nodes that they are about, and the pods that are attached here.
 std::unique_ptr<Part> policies_part(const Root& root);
 

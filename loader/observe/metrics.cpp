@@ -1,5 +1,6 @@
 #include "loader/observe/metrics.hpp"
 
+#include "loader/observe/prometheus.hpp"
 #include "maps/names.hpp"
 #include "maps/views.hpp"
 
@@ -20,28 +21,16 @@ bool known(std::uint32_t reason, std::uint32_t hook) {
   return known_reason && !maps::hook_name(hook).starts_with("hook_");
 }
 
-/// One metric with its head; `samples` writes the lines.
-void write_metric(std::string& text, const std::string& name, const char* type, std::string_view help, auto samples) {
-  text.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ").append(name).append(" ");
-  text.append(type).append("\n");
-  samples([&](const std::string& labels, std::uint64_t value) {
-    text.append(name).append(labels.empty() ? "" : "{" + labels + "}").append(" ");
-    text.append(std::to_string(value)).append("\n");
-  });
-}
-
-std::string label(const char* name, const std::string& value) { return std::string(name) + "=\"" + value + "\""; }
-
 void write_traffic(std::string& text, const std::vector<Traffic>& all, bool dropped) {
   const std::string stem = dropped ? "sluice_drop_" : "sluice_forward_";
   for (const bool bytes : {false, true}) {
     const std::string help = std::string(bytes ? "Bytes of frames" : "Packets") +
                              (dropped ? " that were dropped, by reason and hook" : " that went their way, by hook");
-    write_metric(text, stem + (bytes ? "bytes_total" : "packets_total"), "counter", help, [&](auto sample) {
+    prometheus::write(text, stem + (bytes ? "bytes_total" : "packets_total"), "counter", help, [&](auto sample) {
       for (const Traffic& one : all) {
         if ((one.reason != maps::DROP_NONE) != dropped) continue;
-        std::string labels = label("hook", maps::hook_name(one.hook));
-        if (dropped) labels += "," + label("reason", maps::drop_reason_name(one.reason));
+        std::string labels = prometheus::label("hook", maps::hook_name(one.hook));
+        if (dropped) labels += "," + prometheus::label("reason", maps::drop_reason_name(one.reason));
         sample(labels, bytes ? one.bytes : one.packets);
       }
     });
@@ -88,13 +77,13 @@ Result<std::string> prometheus_text(const Root& root) {
   write_traffic(text, all, false);
   write_traffic(text, all, true);
   for (const Counter& counter : TRY(counters(root)))
-    write_metric(text, "sluice_" + std::string(counter.name) + "_total", "counter", counter.text,
-                 [&](auto sample) { sample("", counter.value); });
-  write_metric(text, "sluice_map_entries", "gauge", "Entries of a map", [&](auto sample) {
-    for (const MapLevel& map : levels) sample(label("map", map.name), map.entries);
+    prometheus::write(text, "sluice_" + std::string(counter.name) + "_total", "counter", counter.text,
+                      [&](auto sample) { sample("", counter.value); });
+  prometheus::write(text, "sluice_map_entries", "gauge", "Entries of a map", [&](auto sample) {
+    for (const MapLevel& map : levels) sample(prometheus::label("map", map.name), map.entries);
   });
-  write_metric(text, "sluice_map_capacity", "gauge", "Most entries that a map may hold", [&](auto sample) {
-    for (const MapLevel& map : levels) sample(label("map", map.name), map.capacity);
+  prometheus::write(text, "sluice_map_capacity", "gauge", "Most entries that a map may hold", [&](auto sample) {
+    for (const MapLevel& map : levels) sample(prometheus::label("map", map.name), map.capacity);
   });
   return text;
 }

@@ -16,6 +16,7 @@ class Agent {
 
   /// Waits until its first look at the objects is over.
   void start();
+  void signal(int number) { process_->signal(number); }
   /// Ends it by a signal and waits for the end.
   void stop(int signal);
   void restart(int signal) {

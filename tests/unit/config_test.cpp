@@ -97,6 +97,8 @@ tunnelPort: 4789
 mtu: 1450
 podAttach: tcx
 forwarding: false
+metricsAddress: ""
+healthAddress: 192.168.50.1:80
 timeouts: {tcpOpening: 1s, tcpEstablished: 1h30m, tcpClosing: 3s, tcpClosed: 4s, udpOpening: 5s, udpEstablished: 6m, icmp: 7s, other: 8s}
 maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22, policyPorts: 23, peers: 24, services: 25,
        backendSlots: 26, backends: 27, sourceRanges: 28, affinity: 29, nodes: 30}
@@ -114,6 +116,9 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
   CHECK(config->mtu == 1450);
   CHECK(config->pod_attach == AttachMode::kTcx);
   CHECK(!config->forwarding);
+  CHECK(!config->metrics_address);
+  REQUIRE(config->health_address);
+  CHECK(config->health_address->text() == "192.168.50.1:80");
   using std::chrono::seconds;
   CHECK(config->timeouts.tcp_opening == seconds(1));
   CHECK(config->timeouts.tcp_established == seconds(5400));
@@ -150,6 +155,12 @@ TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
       {"timeouts: {icmp: -5s}\n", "must be a duration"},
       {"timeouts: {icmp: 99999999999999999999s}\n", "must be a duration"},
       {"timeouts: [1]\n", "timeouts must be a mapping"},
+      {"healthAddress: [::]:80\n", "yaml-cpp"},
+      {"healthAddress: '[::]'\n", "line 1: healthAddress '[::]' is not an address and port such as"},
+      {"healthAddress: '::1:80'\n", "is not an address and port"},
+      {"healthAddress: '[127.0.0.1]:80'\n", "is not an address and port"},
+      {"metricsAddress: 127.0.0.1:0\n", "is not an address and port"},
+      {"metricsAddress: 127.0.0.1:80x\n", "is not an address and port"},
       {"mtu: many\n", "line 1: mtu must be a number from 0 to 65535, not \"many\""},
       {"mtu: 1200\n", "mtu must be 0 (found out) or at least 1280"},
       {"mtu: 70000\n", "mtu must be a number"},

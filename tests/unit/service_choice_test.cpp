@@ -109,6 +109,19 @@ TEST_CASE("publishNotReadyAddresses makes every endpoint ready") {
   CHECK(chosen(service, {slice({endpoint(1, "not ready", "n"), endpoint(2, "ending", "n")})}, false) == "1 2 ");
 }
 
+TEST_CASE("a health check counts the pods of this node that are ready, and none that only serve still") {
+  const auto count = [](const kube::Service& service, const std::vector<kube::Endpoint>& endpoints) {
+    const auto one = slice(endpoints), again = slice(endpoints);
+    return ready_here(service, {&one, &again}, kHere);
+  };
+  CHECK(count({}, {endpoint(1, "ready", "node-1"), endpoint(2, "ready", "node-1"), endpoint(3, "ready", "node-2"),
+                   endpoint(4, "ready", ""), endpoint(5, "not ready", "node-1")}) == 2);
+  CHECK(count({}, {endpoint(1, "serving", "node-1")}) == 0);
+  kube::Service eager;
+  eager.publish_not_ready = true;
+  CHECK(count(eager, {endpoint(1, "not ready", "node-1")}) == 1);
+}
+
 TEST_CASE("slices are one list: duplicates count once, ports are matched by name and may differ in number") {
   CHECK(chosen({},
                {slice({endpoint(1, "ready", "n")}), slice({endpoint(1, "not ready", "n"), endpoint(2, "ready", "n")})},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace sluice::loader::state::service {
 namespace {
@@ -82,6 +83,22 @@ std::vector<std::size_t> choose(const std::vector<Candidate>& all, bool local_on
   const Hints hints = hints_that_count(all, ready, here);
   std::erase_if(ready, [&](std::size_t i) { return !hinted(*all[i].from, hints, here); });
   return ready;
+}
+
+std::size_t ready_here(const kube::Service& service, const std::vector<const kube::EndpointSlice*>& slices,
+                       const Here& here) {
+  std::size_t most = 0;
+  for (const auto family : {kube::EndpointSlice::AddressType::kIpv4, kube::EndpointSlice::AddressType::kIpv6}) {
+    std::set<Address> ready;
+    for (const kube::EndpointSlice* slice : slices) {
+      if (slice->address_type != family) continue;
+      for (const kube::Endpoint& one : slice->endpoints)
+        if ((one.ready || service.publish_not_ready) && !one.node_name.empty() && one.node_name == here.node)
+          ready.insert(one.address);
+    }
+    most = std::max(most, ready.size());
+  }
+  return most;
 }
 
 std::string explain(const std::vector<Candidate>& all, std::size_t one, bool local_only, const Here& here) {

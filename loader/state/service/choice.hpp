@@ -40,6 +40,11 @@ std::vector<Candidate> candidates(const kube::Service& service, const kube::Serv
 /// Indices into `all`. `local_only`: traffic policy Local.
 std::vector<std::size_t> choose(const std::vector<Candidate>& all, bool local_only, const Here& here);
 
+/// What healthCheckNodePort answers with: endpoints of the Service on this node that are ready. A pod with an address
+/// of each family counts once.
+std::size_t ready_here(const kube::Service& service, const std::vector<const kube::EndpointSlice*>& slices,
+                       const Here& here);
+
 /// Why `one` is used or not, in words.
 std::string explain(const std::vector<Candidate>& all, std::size_t one, bool local_only, const Here& here);
 
