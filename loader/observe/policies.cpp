@@ -7,6 +7,7 @@
 
 #include "loader/config.hpp"
 #include "loader/observe/pod_names.hpp"
+#include "maps/trie_key.hpp"
 
 namespace sluice::loader::observe {
 
@@ -19,13 +20,6 @@ bool is_gateway(const Address& address) {
   static const Address gateway = *Address::parse(kGatewayV4);
   static const Prefix link_local = *Prefix::parse("fe80::/10");
   return address == gateway || link_local.contains(address);
-}
-
-maps::ipcache_key key_of(const Address& address) {
-  maps::ipcache_key key{128, {}};
-  const maps::addr wire = address.wire();
-  std::memcpy(key.word, wire.word, sizeof(key.word));
-  return key;
 }
 
 std::string text_of(const maps::ipcache_key& key) {
@@ -66,10 +60,12 @@ Result<std::vector<RuleSet>> PolicyMaps::rule_sets() const {
     if (const auto set = all.find(key.policy); set != all.end()) set->second.ports++;
   }));
   const auto names = TRY(PodNames::read(root_));
+  const std::uint32_t generation = TRY(maps::generation_in(root_.maps()));
   TRY(endpoints_.each([&](const maps::addr& address, const maps::endpoint& pod) {
     const std::string name = pod_name(names, Address(address));
-    if (const auto set = all.find(pod.egress); set != all.end()) add_once(set->second.egress, name);
-    if (const auto set = all.find(pod.ingress); set != all.end()) add_once(set->second.ingress, name);
+    const maps::pod_policy& policy = pod.policy[generation];
+    if (const auto set = all.find(policy.egress); set != all.end()) add_once(set->second.egress, name);
+    if (const auto set = all.find(policy.ingress); set != all.end()) add_once(set->second.ingress, name);
   }));
   std::vector<RuleSet> list;
   for (auto& [id, set] : all) {
@@ -121,13 +117,16 @@ Result<std::map<std::uint32_t, std::vector<std::string>>> PolicyMaps::class_memb
   members[maps::IDENTITY_REMOTE_NODE] = {"other nodes"};
   members[maps::IDENTITY_WORLD] = {"the world"};
   const auto names = TRY(PodNames::read(root_));
+  const std::uint32_t generation = TRY(maps::generation_in(root_.maps()));
   TRY(endpoints_.each([&](const maps::addr& address, const maps::endpoint& pod) {
-    add_once(members[pod.identity], pod_name(names, Address(address)));
-    if (pod.blocks != 0) add_once(members[pod.blocks], Address(address).text());
+    const auto [identity, blocks] = pod.policy[generation].classes;
+    add_once(members[identity], pod_name(names, Address(address)));
+    if (blocks != 0) add_once(members[blocks], Address(address).text());
   }));
   TRY(ipcache_.each([&](const maps::ipcache_key& key, const maps::ipcache_entry& entry) {
-    if (entry.identity >= maps::IDENTITY_POD_FIRST) add_once(members[entry.identity], text_of(key));
-    if (entry.blocks != 0) add_once(members[entry.blocks], text_of(key));
+    const auto [identity, blocks] = entry.classes[generation];
+    if (identity >= maps::IDENTITY_POD_FIRST) add_once(members[identity], text_of(key));
+    if (blocks != 0) add_once(members[blocks], text_of(key));
   }));
   for (auto& [number, list] : members) std::ranges::sort(list);
   return members;
@@ -159,14 +158,14 @@ Result<PolicyUsage> PolicyMaps::usage() const {
   return usage;
 }
 
-Result<PolicyMaps::Peer> PolicyMaps::classes_of(const Address& address,
-                                                const std::optional<maps::endpoint>& pod) const {
-  if (pod) return Peer{pod->identity, pod->blocks};
-  const auto entry = TRY(ipcache_.lookup(key_of(address)));
-  return Peer{is_gateway(address) ? static_cast<std::uint32_t>(maps::IDENTITY_HOST)
-              : entry             ? entry->identity
-                                  : static_cast<std::uint32_t>(maps::IDENTITY_WORLD),
-              entry ? entry->blocks : 0};
+Result<maps::address_classes> PolicyMaps::classes_of(const Address& address, const maps::pod_policy* pod,
+                                                     std::uint32_t generation) const {
+  if (pod != nullptr) return pod->classes;
+  const auto entry = TRY(ipcache_.lookup(maps::ipcache_key_of(Prefix::host(address))));
+  maps::address_classes classes{maps::IDENTITY_WORLD, 0};
+  if (entry) classes = entry->classes[generation];
+  if (is_gateway(address)) classes.identity = maps::IDENTITY_HOST;
+  return classes;
 }
 
 Result<std::optional<maps::policy_port>> PolicyMaps::port_entry(std::uint32_t id, std::uint32_t lengths,
@@ -180,7 +179,7 @@ Result<std::optional<maps::policy_port>> PolicyMaps::port_entry(std::uint32_t id
   return ports_.lookup({id, {}, 0, 0});
 }
 
-Result<PolicySide> PolicyMaps::ask_rule_set(std::uint32_t id, const Peer& peer, std::uint8_t proto,
+Result<PolicySide> PolicyMaps::ask_rule_set(std::uint32_t id, const maps::address_classes& peer, std::uint8_t proto,
                                             std::uint16_t port) const {
   if (id == 0) return PolicySide{.because = Because::kNoRuleSet};
   PolicySide side{.because = Because::kNotInForce, .denied = true, .rule_set = id};
@@ -213,13 +212,17 @@ Result<PolicyVerdict> PolicyMaps::ask(const Address& client, const Address& serv
     verdict.egress.because = verdict.ingress.because = Because::kItself;
     return verdict;
   }
-  if (from) verdict.egress = TRY(ask_rule_set(from->egress, TRY(classes_of(server, to)), proto, port));
-  if (!to) return verdict;
-  const Peer peer = TRY(classes_of(client, from));
-  if (to->ingress != 0 && peer.identity == maps::IDENTITY_HOST)
+  const std::uint32_t generation = TRY(maps::generation_in(root_.maps()));
+  const maps::pod_policy *sends = from ? &from->policy[generation] : nullptr,
+                         *gets = to ? &to->policy[generation] : nullptr;
+  if (sends != nullptr)
+    verdict.egress = TRY(ask_rule_set(sends->egress, TRY(classes_of(server, gets, generation)), proto, port));
+  if (gets == nullptr) return verdict;
+  const maps::address_classes peer = TRY(classes_of(client, sends, generation));
+  if (gets->ingress != 0 && peer.identity == maps::IDENTITY_HOST)
     verdict.ingress.because = Because::kOwnNode;
   else
-    verdict.ingress = TRY(ask_rule_set(to->ingress, peer, proto, port));
+    verdict.ingress = TRY(ask_rule_set(gets->ingress, peer, proto, port));
   return verdict;
 }
 

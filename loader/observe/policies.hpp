@@ -94,9 +94,6 @@ class PolicyMaps {
   [[nodiscard]] Result<bool> is_here(const Address& address) const;
 
  private:
-  struct Peer {
-    std::uint32_t identity, blocks;
-  };
   PolicyMaps(Root root, maps::Policies policies, maps::PolicyPorts ports, maps::Peers peers, maps::Ipcache ipcache,
              maps::Endpoints endpoints)
       : root_(std::move(root)),
@@ -106,10 +103,12 @@ class PolicyMaps {
         ipcache_(std::move(ipcache)),
         endpoints_(std::move(endpoints)) {}
 
-  [[nodiscard]] Result<Peer> classes_of(const Address& address, const std::optional<maps::endpoint>& pod) const;
+  /// `pod`: null where it is none of this node.
+  [[nodiscard]] Result<maps::address_classes> classes_of(const Address& address, const maps::pod_policy* pod,
+                                                         std::uint32_t generation) const;
   [[nodiscard]] Result<std::optional<maps::policy_port>> port_entry(std::uint32_t id, std::uint32_t lengths,
                                                                     std::uint16_t port, std::uint8_t proto) const;
-  [[nodiscard]] Result<PolicySide> ask_rule_set(std::uint32_t id, const Peer& peer, std::uint8_t proto,
+  [[nodiscard]] Result<PolicySide> ask_rule_set(std::uint32_t id, const maps::address_classes& peer, std::uint8_t proto,
                                                 std::uint16_t port) const;
 
   Root root_;
