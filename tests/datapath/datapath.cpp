@@ -41,7 +41,11 @@ void need(bool fine, const std::string& what) {
 template <typename T>
 T sure(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().message);
-  if constexpr (!std::is_void_v<T>) return *std::move(result);
+  return *std::move(result);
+}
+
+void sure(const Result<void>& result) {
+  if (!result) throw std::runtime_error(result.error().message);
 }
 
 Address parse(const std::string& text) { return sure(Address::parse(text)); }
@@ -106,7 +110,7 @@ Bytes forwarded(Bytes frame, const Mac& to, const Mac& from) {
   frame.at(v4 ? 22 : 21)--;
   if (v4) {
     frame.at(24) = frame.at(25) = 0;
-    const Bytes header(frame.begin() + 14, frame.begin() + 14 + (frame[14] & 15) * 4);
+    const Bytes header(frame.begin() + 14, frame.begin() + 14 + std::ptrdiff_t{frame[14] & 15} * 4);
     const std::uint16_t sum = internet_checksum(header);
     frame[24] = static_cast<std::uint8_t>(sum >> 8);
     frame[25] = static_cast<std::uint8_t>(sum);
@@ -263,7 +267,7 @@ void Datapath::enter_namespace() {
 }
 
 Datapath::Datapath(const Settings& settings)
-    : settings_(settings), metrics_(unsigned{maps::DROP_REASON_MAX} * unsigned{maps::HOOK_MAX}) {
+    : settings_(settings), metrics_(std::size_t{maps::DROP_REASON_MAX} * unsigned{maps::HOOK_MAX}) {
   const auto found = std::ranges::find(idle(), settings, &Loaded::settings);
   if (found == idle().end()) {
     skeleton_ = load(settings);

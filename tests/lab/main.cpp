@@ -55,7 +55,7 @@ Path own_plugin() {
   return std::filesystem::exists(beside, error) ? beside : Path(SLUICE_CNI_BINDIR) / "sluice-cni";
 }
 
-void tell(const std::string& line) { std::cout << line << std::endl; }
+void tell(const std::string& line) { std::cout << line << '\n' << std::flush; }
 
 Result<Objects> read_all(const std::vector<std::string>& files) {
   Objects objects;
@@ -118,7 +118,7 @@ Result<void> take_down(const Options& options) {
 /// The exit status of what could not be done; those of a command that was not started are a shell's.
 int report(const Result<void>& result, bool command) {
   if (result) return 0;
-  std::cerr << "sluice-lab: " << result.error().message << std::endl;
+  std::cerr << "sluice-lab: " << result.error().message << '\n';
   if (!command) return 1;
   return result.error().code == ENOENT ? 127 : 126;
 }
