@@ -6,16 +6,11 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <functional>
-#include <map>
 #include <stdexcept>
-#include <string>
 #include <vector>
 
+#include "bench/measure.hpp"
 #include "maps/flow.h"
 #include "tests/datapath/datapath.hpp"
 
@@ -29,81 +24,11 @@ namespace {
 
 using namespace sluice::test;
 
-constexpr int kRounds = 41;
 constexpr int kCalls = 100;         // of BPF_PROG_TEST_RUN in a round
 constexpr int kHops = 250;          // runs in a call: the packet that is delivered has one hop less after each
 constexpr int kFlowsInCall = 1000;  // the same for new flows, whose packet is made anew for each run
 constexpr int kCallsFull = 10;      // of new flows in a round; while there is to be room in the table, one
 constexpr std::uint32_t kTable = 262144;
-
-void need(bool fine, const char* what) {
-  if (!fine) throw std::runtime_error(std::string(what) + ": " + std::strerror(errno));
-}
-
-/// Mean nanoseconds of one run.
-double run(int program, const Bytes& frame, std::uint32_t ifindex, int repeat, int calls) {
-  double sum = 0;
-  for (int i = 0; i < calls; i++) {
-    __sk_buff context{};
-    context.ifindex = context.ingress_ifindex = ifindex;
-    LIBBPF_OPTS(bpf_test_run_opts, options);
-    options.data_in = frame.data();
-    options.data_size_in = static_cast<__u32>(frame.size());
-    options.ctx_in = &context;
-    options.ctx_size_in = sizeof(context);
-    options.repeat = repeat;
-    need(bpf_prog_test_run_opts(program, &options) == 0, "run a program");
-    sum += options.duration;
-  }
-  return sum / calls;
-}
-
-struct Contender {
-  std::string name;
-  std::function<double()> measure;
-  std::vector<double> samples;  ///< one for each round
-};
-
-/// A median, and in brackets the quartiles.
-std::string spread(std::vector<double> samples, int digits) {
-  std::ranges::sort(samples);
-  const auto quantile = [&](std::size_t quarters) { return samples[(samples.size() - 1) * quarters / 4]; };
-  char text[64];
-  std::snprintf(text, sizeof(text), "%.*f (%.*f to %.*f)", digits, quantile(2), digits, quantile(1), digits,
-                quantile(3));
-  return text;
-}
-
-/// The first contender is the price of being run at all, which the last column takes off; the second is what the others
-/// are compared with.
-void measure_and_print(const char* title, std::vector<Contender> contenders) {
-  for (int round = 0; round < kRounds; round++)
-    for (Contender& contender : contenders) contender.samples.push_back(contender.measure());
-  const auto &nothing = contenders[0].samples, &least = contenders[1].samples;
-  std::printf("\n| %s | ns | beside %s | both less \"%s\" |\n|---|--:|--:|--:|\n", title, contenders[1].name.c_str(),
-              contenders[0].name.c_str());
-  for (const Contender& contender : contenders) {
-    std::vector<double> whole, less;
-    for (std::size_t i = 0; i < contender.samples.size(); i++) {
-      whole.push_back(contender.samples[i] / least[i]);
-      less.push_back((contender.samples[i] - nothing[i]) / std::max(least[i] - nothing[i], 0.1));
-    }
-    std::printf("| %s | %s | %s | %s |\n", contender.name.c_str(), spread(contender.samples, 1).c_str(),
-                spread(whole, 2).c_str(), spread(less, 2).c_str());
-  }
-}
-
-std::string words(const std::map<std::string, unsigned>& counts) {
-  std::string text;
-  for (const auto& [name, count] : counts)
-    text += (text.empty() ? "" : ", ") + name + (count == 1 ? "" : " " + std::to_string(count) + " times");
-  return text.empty() ? "none" : text;
-}
-
-void print_path(const char* name, const Path& path) {
-  std::printf("| %s | %llu | %u | %s | %s | %s |\n", name, static_cast<unsigned long long>(path.instructions),
-              path.calls(), words(path.lookups).c_str(), words(path.updates).c_str(), words(path.helpers).c_str());
-}
 
 // The key as the program has written it: the table has only this flow.
 void copy_key(int flows, maps::flow_key& key) {
@@ -147,9 +72,7 @@ void paths(Datapath& node) {
   const Row fresh[] = {{"first packet to a pod, UDP over IPv4", udp("10.0.0.5:1", "10.0.0.6:1")},
                        {"first packet to a pod, TCP over IPv6", tcp("[fd00::5]:1", "[fd00::6]:1", "S")},
                        {"first packet to the stack", udp("10.0.0.5:1", "198.51.100.9:1")}};
-  std::printf(
-      "\n| what a packet does | instructions | calls of helpers | map lookups | inserts | other helpers |\n"
-      "|---|--:|--:|---|---|---|\n");
+  print_paths_head();
   for (const Row& row : known_packets()) {
     node.from_pod("web", row.packet);
     print_path(row.name, node.path_from_pod("web", row.packet));

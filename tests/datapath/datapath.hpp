@@ -5,6 +5,7 @@
 
 #include <array>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -142,6 +143,8 @@ class Datapath {
   Datapath& node(std::uint32_t number, const char* address);
   /// The interface of `pod` takes the place of the tunnel device; the uplink's MTU is 1500.
   Datapath& tunnel_device(const std::string& pod);
+  /// Pins the maps that policy is written to as the loader pins its own, for those who open them by name.
+  void pin_maps(const std::filesystem::path& folder) const;
   /// Tells the programs that something has changed.
   Datapath& new_epoch();
 

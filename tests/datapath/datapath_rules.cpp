@@ -129,6 +129,15 @@ Datapath& Datapath::node(std::uint32_t number, const char* address) {
   return new_epoch();
 }
 
+void Datapath::pin_maps(const std::filesystem::path& folder) const {
+  const auto& maps = skeleton_->maps;
+  for (bpf_map* map : {maps.policies, maps.policy_ports, maps.peers, maps.ipcache, maps.endpoints, maps.data_runtime}) {
+    const char* name = map == maps.data_runtime ? "runtime" : bpf_map__name(map);
+    if (bpf_map__pin(map, (folder / name).c_str()) != 0)
+      throw std::runtime_error(std::string("pin ") + name + ": " + std::strerror(errno));
+  }
+}
+
 Datapath& Datapath::tunnel_device(const std::string& pod) {
   put(skeleton_->maps.nodes, std::uint32_t{NODE_HERE}, maps::node{{}, ifindex(pod), 1500});
   return new_epoch();
