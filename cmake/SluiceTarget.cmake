@@ -17,6 +17,9 @@ function(sluice_target target)
       target_compile_definitions(${target} PRIVATE SLUICE_SANITIZER_REPORTS="${SLUICE_SANITIZER_REPORTS}")
     endif()
   endif()
+  if(SLUICE_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()
 
 # sluice_static(TARGET): links an executable without shared libraries. A CNI plugin is started once a pod, and

@@ -7,8 +7,8 @@
 #include "loader/state/policy/ports.hpp"
 #include "maps/bytes.hpp"
 #include "tests/policy/oracle.hpp"
+#include "tests/policy/policy_maps.hpp"
 #include "tests/policy/world.hpp"
-#include "tests/unit/policy_maps.hpp"
 
 using namespace sluice;
 using namespace sluice::loader::kube;

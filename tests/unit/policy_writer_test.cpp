@@ -8,8 +8,8 @@
 
 #include "loader/state/policy/policies.hpp"
 #include "tests/policy/oracle.hpp"
+#include "tests/policy/policy_maps.hpp"
 #include "tests/policy/world.hpp"
-#include "tests/unit/policy_maps.hpp"
 
 using namespace sluice;
 using namespace sluice::test;

@@ -1,4 +1,4 @@
-#include "tests/unit/policy_maps.hpp"
+#include "tests/policy/policy_maps.hpp"
 
 #include <cerrno>
 
