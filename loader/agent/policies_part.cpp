@@ -36,11 +36,12 @@ class PoliciesPart : public Part {
     // The plugin writes an endpoint after its record, so pods are looked at whenever a record has changed.
     if (policies_ && std::ranges::all_of(changed, is_of_services) && !records_changed_) return Applied{};
     if (!policies_) policies_ = TRY(Policies::open(root_));
+    if (records_changed_) local_ = TRY(local_pods(root_));
     const std::string node = node_name(config);
     // A node that knows itself is one of a cluster, whose pods have objects.
     const bool managed = cluster.find({"Node", "", node}) != nullptr;
-    const auto report =
-        TRY(policies_->update(cluster, node, TRY(local_pods(root_)), managed, TRY(plan(cluster, config))));
+    const auto plan = TRY(plan_of(cluster, config));
+    const auto report = TRY(policies_->update(cluster, node, local_, managed, plan, &changed));
     records_changed_ = false;
     words_.take(cluster, changed);
     node_ = node;
@@ -55,7 +56,7 @@ class PoliciesPart : public Part {
 
  private:
   /// As the nodes part has it, which is done before: the numbers of nodes are in the map.
-  Result<state::NodePlan> plan(const state::Cluster& cluster, const NodeConfig& config) const {
+  Result<state::NodePlan> plan_of(const state::Cluster& cluster, const NodeConfig& config) const {
     if (config.mode != Mode::kOverlay) return state::NodePlan{};
     return state::plan_nodes(cluster, node_name(config), root_.maps());
   }
@@ -64,6 +65,7 @@ class PoliciesPart : public Part {
   std::optional<Policies> policies_;
   state::policy::RecordText words_;
   std::string node_;
+  std::vector<LocalPod> local_;
   bool records_changed_ = true;
 };
 

@@ -37,6 +37,11 @@ const kube::Object* Cluster::find(const kube::ObjectId& id) const {
   return found != objects_.end() ? found->second.get() : nullptr;
 }
 
+kube::ObjectPtr Cluster::pointer(const kube::ObjectId& id) const {
+  const auto found = objects_.find(id);
+  return found != objects_.end() ? found->second : nullptr;
+}
+
 std::vector<const kube::EndpointSlice*> Cluster::slices(const std::string& ns, const std::string& service) const {
   std::vector<const kube::EndpointSlice*> found;
   const auto index = slices_.find({ns, service});

@@ -19,11 +19,20 @@ class Cluster {
 
   /// Null: there is none.
   [[nodiscard]] const kube::Object* find(const kube::ObjectId& id) const;
+  [[nodiscard]] kube::ObjectPtr pointer(const kube::ObjectId& id) const;
+  [[nodiscard]] const std::map<kube::ObjectId, kube::ObjectPtr>& all() const { return objects_; }
   /// All of one kind by name, e.g. each<kube::Pod>([](const kube::Object& object, const kube::Pod& pod) {...}).
   template <typename Kind>
   void each(auto&& work) const {
     for (const auto& [id, object] : objects_)
       if (const auto* body = std::get_if<Kind>(&object->body)) work(*object, *body);
+  }
+  /// The same of one namespace, or of what belongs to none (""): looks at no others. `kind` as ObjectId has it.
+  template <typename Kind>
+  void each_in(const std::string& kind, const std::string& ns, auto&& work) const {
+    for (auto one = objects_.lower_bound({kind, ns, {}});
+         one != objects_.end() && one->first.kind == kind && one->first.ns == ns; ++one)
+      if (const auto* body = std::get_if<Kind>(&one->second->body)) work(one->second, *body);
   }
   /// The EndpointSlices of a Service.
   [[nodiscard]] std::vector<const kube::EndpointSlice*> slices(const std::string& ns, const std::string& service) const;

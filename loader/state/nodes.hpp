@@ -27,6 +27,7 @@ using NodeNumbers = std::map<Address, std::uint32_t>;
 struct AddressOwner {
   std::uint32_t identity = 0;  ///< enum identity (maps/ipcache.h)
   std::uint32_t node = 0;      ///< its number; 0: none
+  bool operator==(const AddressOwner&) const = default;
 };
 
 struct NodePlan {

@@ -91,10 +91,13 @@ class EpochInMemory : public Moment {
 }  // namespace
 
 PolicyMaps::PolicyMaps(const Tables& tables) {
-  policies.all.insert(tables.policies.begin(), tables.policies.end());
-  ports.all = tables.ports;
-  peers.all = tables.peers;
-  for (const auto& [key, value] : tables.ipcache.all())
+  for (const auto& [id, rules] : tables.policies) {
+    policies.all[id] = rules->policy;
+    for (const auto& [key, value] : rules->ports) ports.all[key] = value;
+  }
+  for (const auto& [number, set] : tables.sets)
+    for (const auto& [peer, verdict] : *set) peers.all[{number, peer}] = verdict;
+  for (const auto& [key, value] : tables.ipcache().all())
     ipcache.all[key] = {{value.classes, value.classes}, value.node, 0};
   // As if each pod had its interface, both addresses the same one.
   std::uint32_t ifindex = 0;

@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <memory>
-#include <set>
 
 #include "loader/state/policy/compile.hpp"
 #include "loader/state/policy/words.hpp"
@@ -42,14 +41,7 @@ Tables compiled(const std::vector<std::string>& objects) {
     local.push_back({ns, name, {*Address::parse(address)}});
   }
   for (const auto& yaml : objects) put(yaml);
-  Numbering numbers;
-  return compile(cluster, "n", local, numbers);
-}
-
-std::size_t sets_of(const Tables& tables) {
-  std::set<std::uint32_t> sets;
-  for (const auto& [key, verdict] : tables.peers) sets.insert(key.set);
-  return sets.size();
+  return compile(cluster, "n", local);
 }
 
 }  // namespace
@@ -98,16 +90,19 @@ TEST_CASE("policies that say the same in two namespaces share a rule set, and on
   const auto both = compiled({policy_yaml("a/one", "{podSelector: {}, ingress: [{" + from_b + "}]}"),
                               policy_yaml("b/two", "{podSelector: {}, ingress: [{" + from_b + "}]}")});
   CHECK(both.pods.at(*Address::parse("10.0.0.1")).ingress == both.pods.at(*Address::parse("10.0.0.3")).ingress);
-  CHECK(sets_of(both) == 1);
-  REQUIRE(both.peers.size() == 1);
-  CHECK(both.peers.begin()->second.network.rule == rule_number(rule("{" + from_b + "}"), "a"));
+  REQUIRE(both.sets.size() == 1);
+  const PeerSet& peers = *both.sets.begin()->second;
+  REQUIRE(peers.size() == 1);
+  CHECK(peers[0].second.network.rule == rule_number(rule("{" + from_b + "}"), "a"));
 
   const auto ports = compiled(
       {policy_yaml("a/x", "{podSelector: {matchLabels: {app: x}}, ingress: [{" + from_b + ", ports: [{port: 80}]}]}"),
        policy_yaml("a/y", "{podSelector: {matchLabels: {app: y}}, ingress: [{" + from_b + ", ports: [{port: 443}]}, {" +
                               from_b + ", ports: [{port: 81}]}]}")});
-  CHECK(ports.ports.size() == 3);
-  CHECK(sets_of(ports) == 1);
+  std::size_t entries = 0;
+  for (const auto& [id, rules] : ports.policies) entries += rules->ports.size();
+  CHECK(entries == 3);
+  CHECK(ports.sets.size() == 1);
 }
 
 TEST_CASE("of two rules that allow, the same one decides in whatever order the policies are") {
@@ -118,5 +113,5 @@ TEST_CASE("of two rules that allow, the same one decides in whatever order the p
                                 policy_yaml("b/p", "{podSelector: {}, ingress: [" + all + "]}"),
                                 policy_yaml("b/q", "{podSelector: {}, ingress: [" + z + "]}")});
   CHECK(tables.pods.at(*Address::parse("10.0.0.1")).ingress == tables.pods.at(*Address::parse("10.0.0.3")).ingress);
-  CHECK(sets_of(tables) == 1);
+  CHECK(tables.sets.size() == 1);
 }

@@ -2,6 +2,7 @@
 // there.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <set>
@@ -50,6 +51,11 @@ class AgentNode {
 
   void start() { agent.emplace(must(Policies::open(maps.store()))); }
   Result<Report> update() { return agent->update(world.cluster(), World::kNode, world.local(), true, {}); }
+  /// One thing changes, and the plugin has done its part.
+  void change() {
+    world.change();
+    attach();
+  }
 
   [[nodiscard]] std::vector<Probe> probes(int count) {
     std::vector<Probe> all;
@@ -83,6 +89,12 @@ class AgentNode {
  private:
   std::uint32_t next_ifindex_ = 10;
 };
+
+/// How many rule sets there are: the map is an array, in which nothing goes.
+std::size_t in_force(const PolicyMaps& maps) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(maps.policies.all, [](const auto& one) { return one.second.flags != 0; }));
+}
 
 bool is_done(const Result<Report>& result) {
   CHECK_MESSAGE(result, result.error().message);
@@ -163,7 +175,7 @@ TEST_CASE(
         fresh.attach();
         fresh.start();
         REQUIRE(is_done(fresh.update()));
-        CHECK(node.maps.policies.all.size() >= fresh.maps.policies.all.size());
+        CHECK(in_force(node.maps) == in_force(fresh.maps));
         CHECK(node.maps.ports.all.size() == fresh.maps.ports.all.size());
         CHECK(node.maps.peers.all.size() == fresh.maps.peers.all.size());
         CHECK(node.maps.ipcache.all.all().size() == fresh.maps.ipcache.all.all().size());
@@ -189,4 +201,108 @@ TEST_CASE("an endpoint that no record names keeps its policy") {
     for (const std::uint32_t id : {pod.policy[0].egress, pod.policy[0].ingress})
       if (id != 0) CHECK(node.maps.policies.all.at(id).flags != 0);
   }
+}
+
+TEST_CASE("an agent that starts over what is in force writes nothing, and goes on from there") {
+  for (unsigned seed = 1; seed <= 20; seed++) {
+    CAPTURE(seed);
+    AgentNode node(seed);
+    node.start();
+    REQUIRE(is_done(node.update()));
+    for (int change = 0; change < 8; change++) {
+      node.change();
+      REQUIRE(is_done(node.update()));
+      const std::string content = node.maps.content();
+      const std::uint32_t epoch = node.maps.epoch;
+      node.start();
+      const auto report = must(node.update());
+      CHECK(report.written == 0);
+      CHECK(node.maps.content() == content);
+      CHECK(node.maps.epoch == epoch);
+      CHECK(must(node.update()).written == 0);
+    }
+  }
+}
+
+TEST_CASE("an agent that starts after changes writes what differs") {
+  AgentNode node(7);
+  node.start();
+  REQUIRE(is_done(node.update()));
+  std::size_t all = 0, differing = 0;
+  for (int change = 0; change < 40; change++) {
+    node.change();
+    node.start();
+    const auto probes = node.probes(60);
+    differing += must(node.update()).written;
+    CHECK(node.verdicts(probes) == node.promised(probes));
+    all += node.maps.ports.all.size() + node.maps.peers.all.size() + node.maps.ipcache.all.all().size();
+  }
+  CHECK(differing < all);
+}
+
+TEST_CASE("a map without room refuses a change as a whole, and nothing of it is kept") {
+  using Size = std::uint32_t& (*)(PolicyMaps&);
+  const struct {
+    const char* key;
+    Size capacity;
+    std::size_t (*used)(const PolicyMaps&);
+  } maps[] = {{"policyPorts", [](PolicyMaps & all) -> auto& {return all.ports.capacity;
+}
+, [](const PolicyMaps& all) { return all.ports.all.size(); }
+}
+, {"peers", [](PolicyMaps& all) -> auto& {return all.peers.capacity;
+}
+, [](const PolicyMaps& all) { return all.peers.all.size(); }
+}
+, {"ipcache", [](PolicyMaps& all) -> auto& {return all.ipcache.capacity;
+}
+, [](const PolicyMaps& all) { return all.ipcache.all.all().size(); }
+}
+, {"policies", [](PolicyMaps& all) -> auto& {return all.policies.capacity;
+}
+, [](const PolicyMaps& all) { return std::size_t{2} + in_force(all) - 1; }
+}
+,
+}
+;
+for (const auto& map : maps) {
+  CAPTURE(map.key);
+  std::size_t refused = 0;
+  for (unsigned seed = 1; seed <= 60 && refused < 10; seed++) {
+    CAPTURE(seed);
+    AgentNode node(seed);
+    node.start();
+    REQUIRE(is_done(node.update()));
+    // As large as what is there: a change that needs more finds no room.
+    map.capacity(node.maps) = static_cast<std::uint32_t>(map.used(node.maps));
+    node.start();
+    for (int change = 0; change < 4; change++) node.change();
+    const std::string before = node.maps.content();
+    const auto outcome = node.update();
+    if (outcome) continue;
+    refused++;
+    CHECK(outcome.failed_with(E2BIG));
+    CHECK(outcome.error().message.find(std::string("maps.") + map.key) != std::string::npos);
+    CHECK(node.maps.content() == before);
+    CHECK(node.update().failed_with(E2BIG));
+    CHECK(node.maps.content() == before);
+    map.capacity(node.maps) = 1 << 16;
+    node.start();
+    const auto probes = node.probes(60);
+    REQUIRE(is_done(node.update()));
+    CHECK(node.verdicts(probes) == node.promised(probes));
+  }
+  CHECK(refused >= 5);
+}
+}
+
+TEST_CASE("numbers come back: a long life needs no more of them than a short one") {
+  AgentNode node(11);
+  node.maps.policies.capacity = 64;
+  node.start();
+  for (int change = 0; change < 400; change++) {
+    node.change();
+    REQUIRE(is_done(node.update()));
+  }
+  CHECK(node.maps.policies.all.size() <= 64);
 }

@@ -14,6 +14,11 @@ std::uint32_t Blocks::add(const Prefix& block) {
   return found->second;
 }
 
+std::optional<std::uint32_t> Blocks::find(const Prefix& block) const {
+  const auto found = number_.find({block.first(), block.length});
+  return found != number_.end() ? std::optional(found->second) : std::nullopt;
+}
+
 BlockSet Blocks::around(const Prefix& prefix) const {
   BlockSet found;
   for (const unsigned length : lengths_[prefix.address.is_v4() ? 1 : 0]) {

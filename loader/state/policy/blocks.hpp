@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -19,6 +20,8 @@ class Blocks {
  public:
   /// Adds a block; host bits are dropped. Its number is the same for the same block.
   std::uint32_t add(const Prefix& block);
+  /// nullopt: it was not added.
+  [[nodiscard]] std::optional<std::uint32_t> find(const Prefix& block) const;
   /// Those that contain all of `prefix`, itself included where it is one. An IPv4 block contains no IPv6 address.
   [[nodiscard]] BlockSet around(const Prefix& prefix) const;
   [[nodiscard]] const std::vector<Prefix>& all() const { return all_; }

@@ -1,22 +1,25 @@
-/// The cluster's policies to wanted map contents. Pure, but for the numbers that are given out.
+/// The cluster's policies to wanted map contents.
 ///
 /// NetworkPolicy v1 and ClusterNetworkPolicy (policy.networking.k8s.io). A pod is judged by its class (what its labels,
 /// its namespace's and its named ports are), an address by the class of the blocks around it (maps/ipcache.h): rules
-/// name classes, and pods with the same rules share a rule set.
+/// name classes, and pods with the same rules share a rule set. Only policies that select a pod of this node count.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "loader/state/cluster.hpp"
 #include "loader/state/nodes.hpp"
-#include "loader/state/policy/prefix_table.hpp"
+#include "loader/state/policy/addresses.hpp"
+#include "loader/state/policy/numbers.hpp"
+#include "loader/state/policy/rules.hpp"
+#include "loader/state/policy/subjects.hpp"
 #include "maps/address.hpp"
-#include "maps/bytes.hpp"
 #include "maps/endpoint.h"
-#include "maps/ipcache.h"
 #include "maps/policy.h"
 
 namespace sluice::loader::state::policy {
@@ -25,65 +28,93 @@ namespace sluice::loader::state::policy {
 struct LocalPod {
   std::string ns, name;  ///< empty: no pod of Kubernetes; it is known by its address alone
   std::vector<Address> addresses;
+  bool operator==(const LocalPod&) const = default;
 };
 
-/// What ipcache is to say of an address.
-struct AddressEntry {
-  maps::address_classes classes{maps::IDENTITY_WORLD, 0};
-  std::uint32_t node = 0;
+/// Members of a set, by rising class.
+using PeerSet = std::vector<std::pair<std::uint32_t, maps::peer_verdict>>;
+
+/// What a policy id stands for. Its ports have that id in their keys, and are sorted by them.
+struct RuleSet {
+  maps::policy policy{};
+  std::vector<std::pair<maps::policy_port_key, maps::policy_port>> ports;
 };
+
+/// All that a set or rule set says, whatever its number.
+std::string content_of(const PeerSet& set);
+std::string content_of(const RuleSet& rules);
 
 struct Tables {
-  std::map<std::uint32_t, maps::policy> policies;
-  maps::Table<maps::policy_port_key, maps::policy_port> ports;
-  maps::Table<maps::peer_key, maps::peer_verdict> peers;
-  PrefixTable<AddressEntry> ipcache;
-  bool no_policy_id = false;                 ///< more rule sets than there are numbers: not to be used
-  bool too_many_rules = false;               ///< more than 65,535 for one direction of a pod: not to be used
-  std::map<Address, maps::pod_policy> pods;  ///< of this node, by address
+  std::map<std::uint32_t, std::shared_ptr<const RuleSet>> policies;
+  std::map<std::uint32_t, std::shared_ptr<const PeerSet>> sets;
+  std::shared_ptr<const Addresses> addresses;  ///< the same one as long as nothing of it has changed
+  std::map<Address, maps::pod_policy> pods;    ///< of this node, by address
+  bool no_policy_id = false;                   ///< more rule sets than there are numbers: not to be used
+  bool too_many_rules = false;                 ///< more than 65,535 for one direction of a pod: not to be used
+
+  [[nodiscard]] const PrefixTable<AddressEntry>& ipcache() const { return addresses->ipcache(); }
 };
 
-/// What a number stands for keeps it: equal content has the same number as long as this lives.
-class Numbers {
+/// Compiles again and again, and each time only what has changed: what a pod's class is, which addresses there are,
+/// whom a rule is about and what a pod's rules are together is kept as long as all that it follows from is the same. A
+/// new one compiles everything, in the same way.
+class Compiler {
  public:
-  explicit Numbers(std::uint32_t first) : next_(first) {}
-  std::uint32_t of(const std::string& content) {
-    const auto [found, fresh] = numbers_.try_emplace(content, next_);
-    if (fresh) next_++;
-    return found->second;
-  }
+  explicit Compiler(Numbering numbers) : numbers_(std::move(numbers)) {}
+
+  /// `managed`: this node's pods of Kubernetes get POLICY_INIT as long as their objects are not known; else they may do
+  /// everything. `plan`: which addresses are behind which other node. `changed`: ids of the objects that may have
+  /// changed since the last time; null, as in the first call: all may have. What is returned is the same until the next
+  /// call.
+  const Tables& run(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local, bool managed,
+                    const NodePlan& plan, const std::vector<kube::ObjectId>* changed = nullptr);
+
+  [[nodiscard]] Numbering& numbers() { return numbers_; }
 
  private:
-  std::map<std::string, std::uint32_t> numbers_;
-  std::uint32_t next_;
+  /// The policies that select a pod's class, in the order in which their rules are judged.
+  using Selected = std::vector<SourcePolicy*>;
+  struct Done {
+    std::vector<kube::ObjectPtr> by;  ///< whose rules these are
+    std::uint64_t version = 0;
+    std::uint32_t id = 0;
+    std::shared_ptr<const RuleSet> rules;
+    std::map<std::uint32_t, std::shared_ptr<const PeerSet>> sets;
+    bool too_many = false;
+  };
+  using SubjectKey = std::pair<std::uint32_t, bool>;  ///< class, ingress
+
+  void select(const Cluster& cluster, const std::vector<LocalPod>& local);
+  void select(const Cluster& cluster, const std::vector<kube::ObjectPtr>& ordered, const PodClass& subject);
+  void find_addresses(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
+                      const NodePlan& plan, const SubjectChanges& changes);
+  std::uint32_t rule_set(const PodClass& subject, bool ingress);
+  void compile_rules(Done& done, const PodClass& subject, bool ingress, const Selected& by);
+  std::uint32_t set_of(Done& done, const std::map<std::uint32_t, maps::peer_verdict>& peers);
+  void add_local(const LocalPod& pod, bool managed);
+  void forget_unused();
+
+  Numbering numbers_;
+  Subjects subjects_;
+  std::shared_ptr<const Addresses> addresses_;
+  std::uint64_t version_ = 1;  ///< of subjects_ and addresses_, as rules see them
+  std::uint64_t tidied_ = 0;   ///< the version for which unused numbers of classes were given back
+
+  // What addresses_ follows from.
+  std::string node_;
+  std::vector<LocalPod> local_;
+  NodePlan plan_;
+  std::vector<kube::ObjectPtr> nodes_;
+  std::vector<std::pair<Address, unsigned>> blocks_;
+
+  std::map<const kube::Object*, std::unique_ptr<SourcePolicy>> sources_;
+  std::map<SubjectKey, Selected> selected_;
+  std::map<SubjectKey, Done> done_;
+  Tables tables_;
 };
 
-/// The same from a bounded space, whose numbers come back.
-class PolicyIds {
- public:
-  PolicyIds(std::uint32_t first, std::uint32_t end) : first_(first), end_(end), next_(first) {}
-  /// 0: none is left.
-  std::uint32_t of(const std::string& content);
-  /// In use, for content that is not known.
-  void reserve(std::uint32_t id) { used_[id] = {}; }
-  void give_back(std::uint32_t id);
-
- private:
-  std::uint32_t first_, end_, next_;
-  std::map<std::string, std::uint32_t> numbers_;
-  std::map<std::uint32_t, std::string> used_;
-};
-
-/// First numbers that no map holds yet.
-struct Numbering {
-  Numbers classes{maps::IDENTITY_POD_FIRST}, sets{1};
-  PolicyIds policies{2, 65536};
-};
-
-/// `managed`: this node's pods of Kubernetes get POLICY_INIT as long as their objects are not known; else they may do
-/// everything.
-/// `plan`: which addresses are behind which other node.
-Tables compile(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local, Numbering& numbers,
-               bool managed = true, const NodePlan& plan = {});
+/// Everything, once.
+Tables compile(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
+               const Numbering& numbers = {}, bool managed = true, const NodePlan& plan = {});
 
 }  // namespace sluice::loader::state::policy

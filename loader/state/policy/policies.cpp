@@ -5,6 +5,7 @@
 #include <set>
 
 #include "maps/bytes.hpp"
+#include "maps/trie_key.hpp"
 
 namespace sluice::loader::state::policy {
 namespace {
@@ -16,50 +17,16 @@ Error full(const std::string& map, const std::string& key) {
                            " in sluice.yaml, then `sluiced remove` and `sluiced load`)");
 }
 
-/// Puts what is not there yet, or is there otherwise.
-template <typename Map, typename Wanted>
-Result<void> put_new(Map& map, const Wanted& wanted, Wanted& there, Report& report) {
-  for (const auto& [key, value] : wanted) {
-    const auto known = there.find(key);
-    if (known != there.end() && same_bytes(known->second, value)) continue;
-    TRY(map.put(key, value));
-    there[key] = value;
-    report.written++;
-  }
-  return {};
-}
-
-/// Erases what is there and not wanted, but what `stays` says.
-template <typename Map, typename Wanted>
-Result<void> erase_old(Map& map, const Wanted& wanted, Wanted& there, Report& report, auto&& stays) {
-  for (auto one = there.begin(); one != there.end();) {
-    if (wanted.contains(one->first) || stays(one->first)) {
-      ++one;
-      continue;
-    }
-    TRY(map.erase(one->first));
-    one = there.erase(one);
-    report.written++;
-  }
-  return {};
-}
-
-/// Old and new side by side are more than the map holds.
-bool fits(const auto& wanted, const auto& there, std::uint32_t capacity) {
-  std::size_t all = there.size();
-  for (const auto& [key, value] : wanted) all += there.contains(key) ? 0 : 1;
-  return all <= capacity;
-}
-
 /// What the programs take an address for that is in no block of ipcache.
 constexpr maps::address_classes kNowhere{maps::IDENTITY_WORLD, 0};
 
 /// What the maps hold. Of endpoints nothing: the CNI plugin writes them, too.
 struct There {
-  std::map<std::uint32_t, maps::policy> policies;
-  maps::Table<maps::policy_port_key, maps::policy_port> ports;
-  maps::Table<maps::peer_key, maps::peer_verdict> peers;
+  std::map<std::uint32_t, std::shared_ptr<const RuleSet>> policies;
+  std::map<std::uint32_t, std::shared_ptr<const PeerSet>> sets;
+  std::set<std::uint32_t> half_policies, half_sets;  ///< of these, some elements may be missing
   PrefixTable<maps::ipcache_entry> ipcache;
+  std::shared_ptr<const Addresses> addresses;  ///< that ipcache has in both generations; null: not known
 };
 
 /// Numbers that endpoints have which no record names: they stay as they are.
@@ -67,26 +34,45 @@ struct Kept {
   std::set<std::uint32_t> policies, sets;
 };
 
+std::size_t size_of(const PeerSet& set) { return set.size(); }
+std::size_t size_of(const RuleSet& rules) { return rules.ports.size(); }
+
+/// Old and new side by side are no more than the map holds.
+bool fits(const auto& wanted, const auto& there, std::uint32_t capacity) {
+  std::size_t all = 0;
+  for (const auto& [number, one] : there) all += size_of(*one);
+  for (const auto& [number, one] : wanted) all += there.contains(number) ? 0 : size_of(*one);
+  return all <= capacity;
+}
+
+/// Goes on with the number that the content has in the maps. One that has another, too, is nobody's until it is gone.
+void adopt(Numbers& numbers, const std::string& content, std::uint32_t number) {
+  if (numbers.of(content, number) != number) (void)numbers.of("left over: " + std::to_string(number), number);
+}
+
 using EndpointList = std::vector<std::pair<maps::addr, maps::endpoint>>;
 
 }  // namespace
 
 struct Policies::State {
   Store store;
-  std::uint32_t policies_capacity, ports_capacity, peers_capacity, ipcache_capacity;
-  Numbering numbers;
-  There there;
+  std::uint32_t ports_capacity, peers_capacity, ipcache_capacity;
+  Compiler compiler;
+  There there{};
 
   Result<void> read();
+  Result<void> read_sets(Numbering& numbers);
+  Result<void> read_policies(Numbering& numbers);
   Result<EndpointList> endpoints() const;
+  Result<void> bring(const Tables& wanted, Report& report);
   Result<void> check_room(const Tables& wanted) const;
-  Result<bool> stage(const Tables& wanted, Report& report);
+  Result<void> put_new(const Tables& wanted, Report& report);
   Result<bool> stage_addresses(const Tables& wanted, Report& report);
   Result<bool> stage_pods(const Tables& wanted, Report& report);
-  Result<void> settle(const Tables& wanted, Report& report);
   Result<void> settle_addresses(const Tables& wanted, Report& report);
   Result<Kept> settle_pods(const Tables& wanted, Report& report);
-  Result<void> erase_policies(const Tables& wanted, const Kept& kept, Report& report);
+  Result<void> erase_old(const Tables& wanted, const Kept& kept, Report& report);
+  void give_back(const Tables& wanted);
 
   Result<void> write(const maps::ipcache_key& key, const maps::ipcache_entry& entry, Report& report);
   Result<void> write(const maps::addr& address, const maps::endpoint& pod, Report& report);
@@ -102,35 +88,62 @@ Result<Policies> Policies::open(const Root& root) { return open(TRY(Store::open(
 Result<Policies> Policies::open(Store store) {
   const std::uint32_t policies = TRY(store.policies->capacity()), ports = TRY(store.ports->capacity()),
                       peers = TRY(store.peers->capacity()), ipcache = TRY(store.ipcache->capacity());
-  auto state = std::make_unique<State>(State{std::move(store), policies, ports, peers, ipcache, {}, {}});
+  Numbering numbers;
+  numbers.policies = Numbers(POLICY_INIT + 1, policies);
+  auto state = std::make_unique<State>(State{std::move(store), ports, peers, ipcache, Compiler(std::move(numbers))});
   TRY(state->read());
   return Policies(std::move(state));
 }
 
-/// What a former process has left is there under its numbers: those given out from now on begin behind them.
+/// Goes on with the numbers that a former process has left.
 Result<void> Policies::State::read() {
-  std::uint32_t last_set = 0, last_class = maps::IDENTITY_POD_FIRST - 1;
-  TRY(store.policies->each([&](std::uint32_t id, const maps::policy& policy) {
-    if (policy.flags != 0) there.policies[id] = policy;
-  }));
-  TRY(store.ports->each(
-      [&](const maps::policy_port_key& key, const maps::policy_port& value) { there.ports[key] = value; }));
-  TRY(store.peers->each([&](const maps::peer_key& key, const maps::peer_verdict& value) {
-    there.peers[key] = value;
-    last_set = std::max(last_set, key.set);
-    last_class = std::max(last_class, key.peer_class);
-  }));
+  Numbering& numbers = compiler.numbers();
+  const std::uint32_t now = store.moment->generation();
+  TRY(read_sets(numbers));
+  TRY(read_policies(numbers));
+  for (const auto& [address, pod] : TRY(endpoints()))
+    numbers.known[maps::ipcache_key_of(Prefix::host(Address(address)))] = pod.policy[now].classes;
   TRY(store.ipcache->each([&](const maps::ipcache_key& key, const maps::ipcache_entry& value) {
     there.ipcache[key] = value;
-    for (const auto& classes : value.classes) last_class = std::max({last_class, classes.identity, classes.blocks});
+    numbers.known.try_emplace(key, value.classes[now]);
   }));
-  for (const auto& [address, pod] : TRY(endpoints()))
-    for (const auto& policy : pod.policy)
-      last_class = std::max({last_class, policy.classes.identity, policy.classes.blocks});
-  numbers = {Numbers(last_class + 1), Numbers(last_set + 1), PolicyIds(POLICY_INIT + 1, policies_capacity)};
-  for (const auto& [id, policy] : there.policies) numbers.policies.reserve(id);
+  // What has no number yet takes none that another has.
+  std::uint32_t last = 0;
+  for (const auto& [key, classes] : numbers.known) last = std::max({last, classes.identity, classes.blocks});
+  numbers.classes = Numbers(maps::IDENTITY_POD_FIRST, UINT32_MAX, last);
   // The former process may have switched a moment ago.
   return store.moment->wait_for_programs();
+}
+
+Result<void> Policies::State::read_sets(Numbering& numbers) {
+  std::map<std::uint32_t, PeerSet> sets;
+  TRY(store.peers->each([&](const maps::peer_key& key, const maps::peer_verdict& value) {
+    sets[key.set].emplace_back(key.peer_class, value);
+  }));
+  for (auto& [number, set] : sets) {
+    std::ranges::sort(set, {}, [](const auto& one) { return one.first; });
+    adopt(numbers.sets, content_of(set), number);
+    there.sets[number] = std::make_shared<const PeerSet>(std::move(set));
+  }
+  return {};
+}
+
+Result<void> Policies::State::read_policies(Numbering& numbers) {
+  std::map<std::uint32_t, RuleSet> policies;
+  TRY(store.policies->each([&](std::uint32_t id, const maps::policy& policy) {
+    if (policy.flags != 0) policies[id].policy = policy;
+  }));
+  TRY(store.ports->each([&](const maps::policy_port_key& key, const maps::policy_port& value) {
+    policies[key.policy].ports.emplace_back(key, value);
+  }));
+  for (auto& [id, rules] : policies) {
+    std::ranges::sort(rules.ports, maps::ByBytes(), [](const auto& one) { return one.first; });
+    // Ports without a policy are what a killed process had no time to finish, or to erase.
+    if (id != POLICY_INIT) adopt(numbers.policies, content_of(rules), id);
+    if (rules.policy.flags == 0) there.half_policies.insert(id);
+    there.policies[id] = std::make_shared<const RuleSet>(std::move(rules));
+  }
+  return {};
 }
 
 Result<EndpointList> Policies::State::endpoints() const {
@@ -144,9 +157,33 @@ Result<void> Policies::State::check_room(const Tables& wanted) const {
   if (wanted.too_many_rules)
     return refuse(E2BIG, "policy: a pod has more than 65,535 rules in one direction: nothing was changed");
   if (wanted.no_policy_id) return full("policies", "policies");
-  if (!fits(wanted.ports, there.ports, ports_capacity)) return full("policy_ports", "policyPorts");
-  if (!fits(wanted.peers, there.peers, peers_capacity)) return full("peers", "peers");
-  if (!fits(wanted.ipcache.all(), there.ipcache.all(), ipcache_capacity)) return full("ipcache", "ipcache");
+  if (!fits(wanted.policies, there.policies, ports_capacity)) return full("policy_ports", "policyPorts");
+  if (!fits(wanted.sets, there.sets, peers_capacity)) return full("peers", "peers");
+  std::size_t addresses = there.ipcache.all().size();
+  for (const auto& [key, value] : wanted.ipcache().all()) addresses += there.ipcache.find(key) != nullptr ? 0 : 1;
+  if (addresses > ipcache_capacity) return full("ipcache", "ipcache");
+  return {};
+}
+
+/// Sets before the rule sets that name them, and a rule set's ports before itself.
+Result<void> Policies::State::put_new(const Tables& wanted, Report& report) {
+  for (const auto& [number, set] : wanted.sets) {
+    if (there.sets.contains(number) && !there.half_sets.contains(number)) continue;
+    there.half_sets.insert(number);
+    there.sets[number] = set;
+    for (const auto& [peer, verdict] : *set) TRY(store.peers->put({number, peer}, verdict));
+    there.half_sets.erase(number);
+    report.written += set->size();
+  }
+  for (const auto& [id, rules] : wanted.policies) {
+    if (there.policies.contains(id) && !there.half_policies.contains(id)) continue;
+    there.half_policies.insert(id);
+    there.policies[id] = rules;
+    for (const auto& [key, value] : rules->ports) TRY(store.ports->put(key, value));
+    TRY(store.policies->put(id, rules->policy));
+    there.half_policies.erase(id);
+    report.written += rules->ports.size() + 1;
+  }
   return {};
 }
 
@@ -168,16 +205,12 @@ Result<void> Policies::State::write(const maps::addr& address, const maps::endpo
 }
 
 /// Makes the generation that does not decide the wanted one. True: what decides is not yet what is wanted.
-Result<bool> Policies::State::stage(const Tables& wanted, Report& report) {
-  const bool addresses = TRY(stage_addresses(wanted, report));
-  const bool pods = TRY(stage_pods(wanted, report));
-  return addresses || pods;
-}
-
 Result<bool> Policies::State::stage_addresses(const Tables& wanted, Report& report) {
+  if (wanted.addresses == there.addresses) return false;
+  there.addresses = nullptr;
   const std::uint32_t now = store.moment->generation(), next = 1 - now;
   bool differs = false;
-  for (const auto& [key, value] : wanted.ipcache.all()) {
+  for (const auto& [key, value] : wanted.ipcache().all()) {
     const auto *known = there.ipcache.find(key), *around = there.ipcache.around(key);
     maps::ipcache_entry entry{};
     entry.classes[now] = known != nullptr ? known->classes[now] : around != nullptr ? around->classes[now] : kNowhere;
@@ -189,9 +222,9 @@ Result<bool> Policies::State::stage_addresses(const Tables& wanted, Report& repo
   }
   std::vector<std::pair<maps::ipcache_key, maps::ipcache_entry>> going;
   for (const auto& [key, known] : there.ipcache.all())
-    if (wanted.ipcache.find(key) == nullptr) going.emplace_back(key, known);
+    if (wanted.ipcache().find(key) == nullptr) going.emplace_back(key, known);
   for (auto& [key, entry] : going) {
-    const auto* around = wanted.ipcache.around(key);
+    const auto* around = wanted.ipcache().around(key);
     entry.classes[next] = around != nullptr ? around->classes : kNowhere;
     differs |= !same_bytes(entry.classes[now], entry.classes[next]);
     TRY(write(key, entry, report));
@@ -214,16 +247,11 @@ Result<bool> Policies::State::stage_pods(const Tables& wanted, Report& report) {
 }
 
 /// Makes both generations the same, and erases what neither has.
-Result<void> Policies::State::settle(const Tables& wanted, Report& report) {
-  TRY(settle_addresses(wanted, report));
-  const Kept kept = TRY(settle_pods(wanted, report));
-  return erase_policies(wanted, kept, report);
-}
-
 Result<void> Policies::State::settle_addresses(const Tables& wanted, Report& report) {
+  if (wanted.addresses == there.addresses) return {};
   std::vector<maps::ipcache_key> going;
   for (const auto& [key, known] : there.ipcache.all())
-    if (wanted.ipcache.find(key) == nullptr) going.push_back(key);
+    if (wanted.ipcache().find(key) == nullptr) going.push_back(key);
   for (const auto& key : going) {
     TRY(store.ipcache->erase(key).context("forget who has an address"));
     there.ipcache.erase(key);
@@ -231,8 +259,9 @@ Result<void> Policies::State::settle_addresses(const Tables& wanted, Report& rep
   }
   // The way to an address may be another one without the block.
   if (!going.empty()) store.moment->advance_epoch();
-  for (const auto& [key, value] : wanted.ipcache.all())
+  for (const auto& [key, value] : wanted.ipcache().all())
     TRY(write(key, {{value.classes, value.classes}, value.node, 0}, report));
+  there.addresses = wanted.addresses;
   return {};
 }
 
@@ -246,42 +275,70 @@ Result<Kept> Policies::State::settle_pods(const Tables& wanted, Report& report) 
     pod.policy[1 - now] = pod.policy[now];
     TRY(write(address, pod, report));
   }
-  for (const auto& [key, value] : there.ports)
-    if (kept.policies.contains(key.policy)) kept.sets.insert(value.set);
+  for (const std::uint32_t id : kept.policies)
+    if (const auto rules = there.policies.find(id); rules != there.policies.end())
+      for (const auto& [key, value] : rules->second->ports) kept.sets.insert(value.set);
   return kept;
 }
 
-Result<void> Policies::State::erase_policies(const Tables& wanted, const Kept& kept, Report& report) {
+Result<void> Policies::State::erase_old(const Tables& wanted, const Kept& kept, Report& report) {
   for (auto one = there.policies.begin(); one != there.policies.end();) {
-    if (wanted.policies.contains(one->first) || kept.policies.contains(one->first)) {
+    const auto& [id, rules] = *one;
+    if (wanted.policies.contains(id) || kept.policies.contains(id)) {
       ++one;
       continue;
     }
-    TRY(store.policies->put(one->first, maps::policy{}));
-    numbers.policies.give_back(one->first);
+    there.half_policies.insert(id);
+    TRY(store.policies->put(id, maps::policy{}));
+    for (const auto& [key, value] : rules->ports) TRY(store.ports->erase(key));
+    report.written += rules->ports.size() + 1;
+    there.half_policies.erase(id);
     one = there.policies.erase(one);
-    report.written++;
   }
-  TRY(erase_old(*store.ports, wanted.ports, there.ports, report,
-                [&](const auto& key) { return kept.policies.contains(key.policy); }));
-  return erase_old(*store.peers, wanted.peers, there.peers, report,
-                   [&](const auto& key) { return kept.sets.contains(key.set); });
+  for (auto one = there.sets.begin(); one != there.sets.end();) {
+    const auto& [number, set] = *one;
+    if (wanted.sets.contains(number) || kept.sets.contains(number)) {
+      ++one;
+      continue;
+    }
+    there.half_sets.insert(number);
+    for (const auto& [peer, verdict] : *set) TRY(store.peers->erase({number, peer}));
+    report.written += set->size();
+    there.half_sets.erase(number);
+    one = there.sets.erase(one);
+  }
+  return {};
+}
+
+/// A number is free when neither the maps nor what is wanted have it.
+void Policies::State::give_back(const Tables& wanted) {
+  Numbering& numbers = compiler.numbers();
+  numbers.policies.keep_only(
+      [&](std::uint32_t id) { return wanted.policies.contains(id) || there.policies.contains(id); });
+  numbers.sets.keep_only([&](std::uint32_t set) { return wanted.sets.contains(set) || there.sets.contains(set); });
+}
+
+Result<void> Policies::State::bring(const Tables& wanted, Report& report) {
+  TRY(check_room(wanted));
+  TRY(put_new(wanted, report));
+  const bool addresses = TRY(stage_addresses(wanted, report)), pods = TRY(stage_pods(wanted, report));
+  if (addresses || pods) {
+    store.moment->switch_generation();
+    TRY(store.moment->wait_for_programs());
+  }
+  TRY(settle_addresses(wanted, report));
+  TRY(erase_old(wanted, TRY(settle_pods(wanted, report)), report));
+  compiler.numbers().known.clear();
+  return {};
 }
 
 Result<Report> Policies::update(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
-                                bool managed, const NodePlan& plan) {
-  State& state = *state_;
-  const Tables wanted = compile(cluster, node, local, state.numbers, managed, plan);
-  TRY(state.check_room(wanted));
+                                bool managed, const NodePlan& plan, const std::vector<kube::ObjectId>* changed) {
+  const Tables& wanted = state_->compiler.run(cluster, node, local, managed, plan, changed);
   Report report{wanted.policies.size(), 0};
-  TRY(put_new(*state.store.peers, wanted.peers, state.there.peers, report));
-  TRY(put_new(*state.store.ports, wanted.ports, state.there.ports, report));
-  TRY(put_new(*state.store.policies, wanted.policies, state.there.policies, report));
-  if (TRY(state.stage(wanted, report))) {
-    state.store.moment->switch_generation();
-    TRY(state.store.moment->wait_for_programs());
-  }
-  TRY(state.settle(wanted, report));
+  const auto done = state_->bring(wanted, report);
+  state_->give_back(wanted);
+  TRY(done);
   return report;
 }
 

@@ -55,9 +55,9 @@ class Policies {
   /// Brings the maps to what the cluster's objects say for the pods of `node`. E2BIG: a map has no room; the message
   /// names its key in sluice.yaml, and nothing was changed. Waits for running programs, some milliseconds, when
   /// everything is in force already.
-  /// `managed` and `plan` as in compile.
+  /// The rest as for Compiler::run.
   Result<Report> update(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
-                        bool managed, const NodePlan& plan);
+                        bool managed, const NodePlan& plan, const std::vector<kube::ObjectId>* changed = nullptr);
 
  private:
   struct State;

@@ -30,9 +30,9 @@ class PrefixTable {
   }
   /// What the longest block around this one has; null: it is in none. The block itself does not count.
   [[nodiscard]] const Value* around(Key key) const {
-    while (key.prefix_len > 0) {
-      cut(key, key.prefix_len - 1);
-      if (of_length_[key.prefix_len] == 0) continue;
+    for (unsigned length = key.prefix_len; length-- > 0;) {
+      if (of_length_[length] == 0) continue;
+      cut(key, length);
       if (const Value* found = find(key)) return found;
     }
     return nullptr;

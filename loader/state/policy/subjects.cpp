@@ -1,5 +1,8 @@
 #include "loader/state/policy/subjects.hpp"
 
+#include <algorithm>
+#include <set>
+
 namespace sluice::loader::state::policy {
 namespace {
 
@@ -16,72 +19,135 @@ void write(std::string& text, const kube::Labels& labels) {
   text += '\1';
 }
 
-void add_blocks(Blocks& blocks, const std::vector<kube::PolicyRule>& rules) {
-  for (const auto& rule : rules) {
-    for (const auto& peer : rule.peers) {
-      const auto* block = std::get_if<kube::IpBlock>(&peer);
-      if (block == nullptr) continue;
-      blocks.add(block->cidr);
-      for (const Prefix& except : block->except) blocks.add(except);
-    }
-  }
+std::string content_of(const kube::Object& object, const kube::Labels& ns_labels) {
+  std::string content = "pod";
+  write(content, object.id.ns);
+  write(content, ns_labels);
+  write(content, object.labels);
+  for (const auto& port : std::get<kube::Pod>(object.body).ports)
+    if (!port.name.empty())
+      write(content,
+            port.name + '/' + std::to_string(static_cast<int>(port.protocol)) + '/' + std::to_string(port.port));
+  return content;
 }
 
-void add_blocks(Blocks& blocks, const std::vector<kube::ClusterRule>& rules) {
-  for (const auto& rule : rules)
-    for (const auto& peer : rule.peers)
-      if (const auto* networks = std::get_if<kube::ClusterNetworks>(&peer))
-        for (const Prefix& cidr : networks->cidrs) blocks.add(cidr);
+bool same_place(const kube::Object& one, const kube::Object& other) {
+  const auto &a = std::get<kube::Pod>(one.body), &b = std::get<kube::Pod>(other.body);
+  return a.node_name == b.node_name && a.ips == b.ips;
 }
+
+bool is_judged(const kube::Pod& pod) { return !pod.host_network && !pod.ended(); }
 
 }  // namespace
 
-std::uint32_t Subjects::class_of(const Prefix& prefix, const kube::Labels* node_labels, Numbering& numbers) {
-  BlockSet around = blocks.around(prefix);
-  if (around.empty() && node_labels == nullptr) return 0;
-  const auto [found, fresh] = block_class_ids.try_emplace({around, node_labels}, 0);
-  if (!fresh) return found->second;
-  std::string content = "blocks";
-  for (const std::uint32_t block : around) write(content, blocks.all()[block].text());
-  content += '\1';
-  if (node_labels != nullptr) write(content, *node_labels);
-  found->second = numbers.classes.of(content);
-  block_classes.push_back({found->second, std::move(around), node_labels});
-  return found->second;
+SubjectChanges Subjects::take(const Cluster& cluster, const std::vector<kube::ObjectId>* changed,
+                              const std::map<kube::ObjectId, std::vector<Address>>& local, Numbering& numbers) {
+  std::set<kube::ObjectId> pods;
+  std::set<std::string> namespaces;
+  const auto note = [&](const kube::ObjectId& id) {
+    if (id.kind == "Pod") pods.insert(id);
+    if (id.kind == "Namespace") namespaces.insert(id.name);
+  };
+  if (changed != nullptr) {
+    std::ranges::for_each(*changed, note);
+  } else {
+    for (const auto& [id, object] : cluster.all()) note(id);
+    for (const auto& [id, known] : pods_) pods.insert(id);
+    for (const auto& [name, labels] : ns_labels_) namespaces.insert(name);
+  }
+  SubjectChanges changes;
+  for (const std::string& name : namespaces) {
+    if (!look_at_namespace(name, cluster.find({"Namespace", "", name}))) continue;
+    for (auto one = pods_.lower_bound({"Pod", name, {}}); one != pods_.end() && one->first.ns == name; ++one) {
+      if (one->second.in != nullptr) leave(*one->second.in, changes);
+      one->second = {};
+      pods.insert(one->first);
+    }
+  }
+  for (const kube::ObjectId& id : pods) {
+    const auto addresses = local.find(id);
+    look(id, cluster.pointer(id), addresses != local.end() ? &addresses->second : nullptr, numbers, changes);
+  }
+  return changes;
 }
 
-Subjects find_subjects(const Cluster& cluster, Numbering& numbers) {
-  Subjects subjects;
-  cluster.each<kube::Namespace>(
-      [&](const kube::Object& object, const kube::Namespace&) { subjects.ns_labels[object.id.name] = object.labels; });
-  std::map<std::uint32_t, std::size_t> by_id;
-  cluster.each<kube::Pod>([&](const kube::Object& object, const kube::Pod& pod) {
-    if (pod.host_network || pod.ended()) return;
-    // A namespace whose object is not known has the label that every one has.
-    const auto ns =
-        subjects.ns_labels.try_emplace(object.id.ns, kube::Labels{{"kubernetes.io/metadata.name", object.id.ns}});
-    std::string content = "pod";
-    write(content, object.id.ns);
-    write(content, ns.first->second);
-    write(content, object.labels);
-    for (const auto& port : pod.ports)
-      if (!port.name.empty())
-        write(content,
-              port.name + '/' + std::to_string(static_cast<int>(port.protocol)) + '/' + std::to_string(port.port));
-    const std::uint32_t id = numbers.classes.of(content);
-    const auto [found, fresh] = by_id.try_emplace(id, subjects.pod_classes.size());
-    if (fresh) subjects.pod_classes.push_back({id, object.id.ns, &object.labels, &ns.first->second, &pod.ports});
-    subjects.pods[object.id] = found->second;
-  });
-  cluster.each<kube::NetworkPolicy>([&](const kube::Object&, const kube::NetworkPolicy& policy) {
-    add_blocks(subjects.blocks, policy.ingress);
-    add_blocks(subjects.blocks, policy.egress);
-  });
-  cluster.each<kube::ClusterPolicy>([&](const kube::Object&, const kube::ClusterPolicy& policy) {
-    add_blocks(subjects.blocks, policy.ingress);
-    add_blocks(subjects.blocks, policy.egress);
-  });
-  return subjects;
+/// True: its labels are others.
+bool Subjects::look_at_namespace(const std::string& name, const kube::Object* now) {
+  const auto known = ns_labels_.find(name);
+  if (now == nullptr) {
+    if (known == ns_labels_.end()) return false;
+    ns_labels_.erase(known);
+    return true;
+  }
+  if (known != ns_labels_.end() && known->second == now->labels) return false;
+  ns_labels_[name] = now->labels;
+  return true;
+}
+
+void Subjects::look(const kube::ObjectId& id, kube::ObjectPtr now, const std::vector<Address>* addresses,
+                    Numbering& numbers, SubjectChanges& changes) {
+  const auto known = pods_.find(id);
+  if (known != pods_.end() && now != nullptr && known->second.object == now) return;
+  if (known == pods_.end() && now == nullptr) return;
+  // In this order, so that a class that stays is not made anew.
+  PodClass* const before = known != pods_.end() ? known->second.in : nullptr;
+  PodClass* const in = now != nullptr ? enter(*now, addresses, numbers, changes) : nullptr;
+  changes.pods |= before != in || (in != nullptr && !same_place(*known->second.object, *now));
+  if (before != nullptr) leave(*before, changes);
+  if (now == nullptr)
+    pods_.erase(known);
+  else
+    pods_[id] = {std::move(now), in};
+}
+
+PodClass* Subjects::enter(const kube::Object& object, const std::vector<Address>* addresses, Numbering& numbers,
+                          SubjectChanges& changes) {
+  const auto* pod = std::get_if<kube::Pod>(&object.body);
+  if (pod == nullptr || !is_judged(*pod)) return nullptr;
+  // A namespace whose object is not known has the label that every one has.
+  const auto ns = ns_labels_.find(object.id.ns);
+  kube::Labels ns_labels =
+      ns != ns_labels_.end() ? ns->second : kube::Labels{{"kubernetes.io/metadata.name", object.id.ns}};
+  const std::string content = content_of(object, ns_labels);
+  const auto [found, fresh] = classes_.try_emplace(content);
+  PodClass& one = found->second;
+  if (fresh) {
+    changes.classes = true;
+    std::uint32_t wish = 0;
+    for (const auto* list : {&pod->ips, addresses})
+      if (list != nullptr)
+        for (const Address& address : *list) wish = wish != 0 ? wish : numbers.known_of(Prefix::host(address)).identity;
+    one = {numbers.classes.of(content, wish),
+           object.id.ns,
+           object.labels,
+           std::move(ns_labels),
+           pod->ports,
+           0,
+           &found->first};
+    in_namespace_[object.id.ns].push_back(&one);
+  }
+  one.pods++;
+  return &one;
+}
+
+void Subjects::leave(PodClass& one, SubjectChanges& changes) {
+  if (--one.pods > 0) return;
+  changes.classes = true;
+  const auto in = in_namespace_.find(one.ns);
+  std::erase(in->second, &one);
+  if (in->second.empty()) in_namespace_.erase(in);
+  classes_.erase(classes_.find(*one.content));
+}
+
+const PodClass* Subjects::class_of(const kube::ObjectId& pod) const {
+  const auto found = pods_.find(pod);
+  return found != pods_.end() ? found->second.in : nullptr;
+}
+
+const std::vector<const PodClass*>& Subjects::classes_in(const std::string& ns) const {
+  static const std::vector<const PodClass*> kNone;
+  const auto found = in_namespace_.find(ns);
+  return found != in_namespace_.end() ? found->second : kNone;
 }
 
 }  // namespace sluice::loader::state::policy

@@ -1,4 +1,4 @@
-/// Who policies are about: pods by class, and the classes of address blocks. Private to loader/state/policy.
+/// Who policies are about: pods by class. Private to loader/state/policy.
 #pragma once
 
 #include <cstdint>
@@ -6,40 +6,66 @@
 #include <string>
 #include <vector>
 
-#include "loader/state/policy/blocks.hpp"
-#include "loader/state/policy/compile.hpp"
+#include "loader/state/cluster.hpp"
+#include "loader/state/policy/numbers.hpp"
 
 namespace sluice::loader::state::policy {
 
-/// All pods that no rule can tell apart.
+/// All pods that no rule can tell apart: by labels, namespace and its labels, and named ports.
 struct PodClass {
   std::uint32_t id = 0;
   std::string ns;
-  const kube::Labels* labels = nullptr;
-  const kube::Labels* ns_labels = nullptr;
-  const std::vector<kube::ContainerPort>* ports = nullptr;
+  kube::Labels labels, ns_labels;
+  std::vector<kube::ContainerPort> ports;
+  std::size_t pods = 0;                  ///< how many are of it
+  const std::string* content = nullptr;  ///< all of this
 };
 
-/// All addresses that no rule can tell apart by where they are.
-struct BlockClass {
-  std::uint32_t id = 0;
-  BlockSet blocks;
-  const kube::Labels* node_labels = nullptr;  ///< of the node whose address it is; null: of none
+/// What a look at the cluster has found.
+struct SubjectChanges {
+  bool pods = false;     ///< pods came, went, or have another class, node or address
+  bool classes = false;  ///< classes came or went
 };
 
-struct Subjects {
-  std::map<kube::ObjectId, std::size_t> pods;  ///< -> index into pod_classes; those in the host's network are left out
-  std::vector<PodClass> pod_classes;
-  Blocks blocks;
-  std::vector<BlockClass> block_classes;
-  std::map<std::pair<BlockSet, const kube::Labels*>, std::uint32_t> block_class_ids;
-  std::map<std::string, kube::Labels> ns_labels;
+class Subjects {
+ public:
+  /// Takes what has changed. `changed`: the ids that may have; null: all may have. Addresses of pods that their objects
+  /// do not have: `local`.
+  SubjectChanges take(const Cluster& cluster, const std::vector<kube::ObjectId>* changed,
+                      const std::map<kube::ObjectId, std::vector<Address>>& local, Numbering& numbers);
 
-  /// The class of an address, made where it is new; 0: in no block, and no node's.
-  std::uint32_t class_of(const Prefix& prefix, const kube::Labels* node_labels, Numbering& numbers);
+  /// Null: there is no such pod, or it is in the host's network, or has ended.
+  [[nodiscard]] const PodClass* class_of(const kube::ObjectId& pod) const;
+  [[nodiscard]] const std::map<std::string, PodClass>& classes() const { return classes_; }
+  /// Those of one namespace.
+  [[nodiscard]] const std::vector<const PodClass*>& classes_in(const std::string& ns) const;
+  /// Calls `work(labels of a namespace, classes in it)` for each that has pods.
+  void each_namespace(auto&& work) const {
+    for (const auto& [name, classes] : in_namespace_) work(classes.front()->ns_labels, classes);
+  }
+  /// Calls `work(pod, its class)` for each pod, by name.
+  void each(auto&& work) const {
+    for (const auto& [id, one] : pods_)
+      if (one.in != nullptr) work(std::get<kube::Pod>(one.object->body), *one.in);
+  }
+
+ private:
+  struct Known {
+    kube::ObjectPtr object;
+    PodClass* in = nullptr;  ///< null: policy is not about it
+  };
+
+  void look(const kube::ObjectId& id, kube::ObjectPtr now, const std::vector<Address>* addresses, Numbering& numbers,
+            SubjectChanges& changes);
+  bool look_at_namespace(const std::string& name, const kube::Object* now);
+  PodClass* enter(const kube::Object& object, const std::vector<Address>* addresses, Numbering& numbers,
+                  SubjectChanges& changes);
+  void leave(PodClass& one, SubjectChanges& changes);
+
+  std::map<kube::ObjectId, Known> pods_;
+  std::map<std::string, PodClass> classes_;  ///< by what they are
+  std::map<std::string, std::vector<const PodClass*>> in_namespace_;
+  std::map<std::string, kube::Labels> ns_labels_;  ///< of namespaces whose objects are known
 };
-
-/// All pods of the cluster and all blocks that its policies name.
-Subjects find_subjects(const Cluster& cluster, Numbering& numbers);
 
 }  // namespace sluice::loader::state::policy
