@@ -18,7 +18,7 @@ using state::policy::Policies;
 Result<std::vector<LocalPod>> local_pods(const Root& root) {
   std::vector<LocalPod> pods;
   for (const state::Attachment& one : TRY(state::attachments(root)))
-    pods.push_back({one.pod_namespace, one.pod_name, one.addresses});
+    pods.push_back({one.pod_namespace, one.pod_name, one.addresses, static_cast<std::uint32_t>(one.host_ifindex)});
   return pods;
 }
 

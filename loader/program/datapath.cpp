@@ -119,6 +119,7 @@ Result<bool> Datapath::policy_is_managed() {
 
 Result<void> Datapath::put_endpoint(const Address& address, const Endpoint& endpoint) {
   maps::endpoint wanted = to_layout(endpoint);
+  const Lock lock = TRY(Lock::endpoints(handles_->root));
   const auto before = TRY(handles_->endpoints.lookup(address.wire()));
   if (before && before->ifindex == wanted.ifindex) std::ranges::copy(before->policy, wanted.policy);
   auto put = handles_->endpoints.put(address.wire(), wanted);
@@ -131,6 +132,7 @@ Result<void> Datapath::put_endpoint(const Address& address, const Endpoint& endp
 }
 
 Result<void> Datapath::erase_endpoint(const Address& address, int ifindex) {
+  const Lock lock = TRY(Lock::endpoints(handles_->root));
   const auto entry = TRY(handles_->endpoints.lookup(address.wire()));
   if (!entry || (ifindex != 0 && entry->ifindex != static_cast<std::uint32_t>(ifindex))) return {};
   TRY(handles_->endpoints.erase(address.wire()).context("forget pod " + address.text()));

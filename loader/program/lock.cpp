@@ -11,13 +11,15 @@ namespace sluice::loader::program {
 namespace {
 
 constexpr std::chrono::seconds kPatience{30};
-constexpr std::chrono::milliseconds kPause{5};
+constexpr std::chrono::milliseconds kPause{1};
+constexpr const char* kDatapath = "datapath.lock";
+constexpr const char* kEndpoints = "endpoints.lock";
 
-Result<Fd> take(const Root& root, int operation) {
+Result<Fd> take(const Root& root, const char* name, int operation) {
   std::error_code error;
   std::filesystem::create_directories(root.run(), error);
   if (error) return fail(error.value(), "make folder " + root.run().string());
-  const std::string path = root.run() / "datapath.lock";
+  const std::string path = root.run() / name;
   Fd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (file.get() < 0) return fail(errno, "open " + path);
 
@@ -34,8 +36,10 @@ Result<Fd> take(const Root& root, int operation) {
 
 }  // namespace
 
-Result<Lock> Lock::shared(const Root& root) { return Lock(TRY(take(root, LOCK_SH))); }
+Result<Lock> Lock::shared(const Root& root) { return Lock(TRY(take(root, kDatapath, LOCK_SH))); }
 
-Result<Lock> Lock::exclusive(const Root& root) { return Lock(TRY(take(root, LOCK_EX))); }
+Result<Lock> Lock::exclusive(const Root& root) { return Lock(TRY(take(root, kDatapath, LOCK_EX))); }
+
+Result<Lock> Lock::endpoints(const Root& root) { return Lock(TRY(take(root, kEndpoints, LOCK_EX))); }
 
 }  // namespace sluice::loader::program

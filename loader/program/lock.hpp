@@ -1,5 +1,5 @@
 /// Who may change the datapath of a node at a time: programs one process alone (load, upgrade, remove), interfaces
-/// many.
+/// many, and what stands in `endpoints` one alone.
 #pragma once
 
 #include "loader/root.hpp"
@@ -14,6 +14,9 @@ class Lock {
  public:
   static Result<Lock> shared(const Root& root);
   static Result<Lock> exclusive(const Root& root);
+  /// For whoever reads an element of `endpoints` and writes it again: the plugin writes where a pod is, the agent what
+  /// its policy is. Held for as long as that takes.
+  static Result<Lock> endpoints(const Root& root);
 
  private:
   explicit Lock(Fd file) : file_(std::move(file)) {}

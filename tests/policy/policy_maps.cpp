@@ -101,10 +101,10 @@ PolicyMaps::PolicyMaps(const Tables& tables) {
     ipcache.all[key] = {{value.classes, value.classes}, value.node, 0};
   // As if each pod had its interface, both addresses the same one.
   std::uint32_t ifindex = 0;
-  for (const auto& [address, policy] : tables.pods) {
+  for (const auto& [address, entry] : tables.pods) {
     maps::endpoint pod{};
     pod.ifindex = ++ifindex;
-    for (auto& one : pod.policy) one = policy;
+    for (auto& one : pod.policy) one = entry.policy;
     endpoints.all[address.wire()] = pod;
   }
 }
@@ -129,6 +129,7 @@ Store PolicyMaps::store() {
   store.peers = open("peers", peers);
   store.ipcache = open("ipcache", ipcache);
   store.endpoints = open("endpoints", endpoints);
+  store.lock_endpoints = [] { return Result<std::shared_ptr<void>>(std::shared_ptr<void>()); };
   store.moment = std::make_unique<EpochInMemory>(epoch, after_step);
   return store;
 }

@@ -89,7 +89,8 @@ TEST_CASE("policies that say the same in two namespaces share a rule set, and on
   const std::string from_b = "from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: b}}}]";
   const auto both = compiled({policy_yaml("a/one", "{podSelector: {}, ingress: [{" + from_b + "}]}"),
                               policy_yaml("b/two", "{podSelector: {}, ingress: [{" + from_b + "}]}")});
-  CHECK(both.pods.at(*Address::parse("10.0.0.1")).ingress == both.pods.at(*Address::parse("10.0.0.3")).ingress);
+  CHECK(both.pods.at(*Address::parse("10.0.0.1")).policy.ingress ==
+        both.pods.at(*Address::parse("10.0.0.3")).policy.ingress);
   REQUIRE(both.sets.size() == 1);
   const PeerSet& peers = *both.sets.begin()->second;
   REQUIRE(peers.size() == 1);
@@ -112,6 +113,7 @@ TEST_CASE("of two rules that allow, the same one decides in whatever order the p
                                 policy_yaml("a/q", "{podSelector: {}, ingress: [" + all + "]}"),
                                 policy_yaml("b/p", "{podSelector: {}, ingress: [" + all + "]}"),
                                 policy_yaml("b/q", "{podSelector: {}, ingress: [" + z + "]}")});
-  CHECK(tables.pods.at(*Address::parse("10.0.0.1")).ingress == tables.pods.at(*Address::parse("10.0.0.3")).ingress);
+  CHECK(tables.pods.at(*Address::parse("10.0.0.1")).policy.ingress ==
+        tables.pods.at(*Address::parse("10.0.0.3")).policy.ingress);
   CHECK(tables.sets.size() == 1);
 }

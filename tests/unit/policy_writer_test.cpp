@@ -306,3 +306,21 @@ TEST_CASE("numbers come back: a long life needs no more of them than a short one
   }
   CHECK(node.maps.policies.all.size() <= 64);
 }
+
+TEST_CASE("an address that has become another interface's keeps what the plugin gave it") {
+  AgentNode node(5);
+  node.start();
+  REQUIRE(is_done(node.update()));
+  auto local = node.world.local();
+  REQUIRE(!local.empty());
+  const Address address = local[0].addresses[0];
+  local[0].ifindex = node.maps.endpoints.all.at(address.wire()).ifindex;
+  node.maps.attach(address, 99);
+  const auto given = node.maps.endpoints.all.at(address.wire());
+  const auto update = [&] { return node.agent->update(node.world.cluster(), World::kNode, local, true, {}); };
+  REQUIRE(is_done(update()));
+  CHECK(maps::same_bytes(node.maps.endpoints.all.at(address.wire()), given));
+  local[0].ifindex = 99;
+  REQUIRE(is_done(update()));
+  CHECK(!maps::same_bytes(node.maps.endpoints.all.at(address.wire()), given));
+}

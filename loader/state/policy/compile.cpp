@@ -189,7 +189,7 @@ void Compiler::add_local(const LocalPod& pod, bool managed) {
     entry = {{subject->id, 0}, rule_set(*subject, false), rule_set(*subject, true)};
   for (const Address& address : pod.addresses) {
     entry.classes.blocks = addresses_->class_of_local(address);
-    tables_.pods[address] = entry;
+    tables_.pods[address] = {entry, pod.ifindex};
   }
 }
 

@@ -28,6 +28,7 @@ namespace sluice::loader::state::policy {
 struct LocalPod {
   std::string ns, name;  ///< empty: no pod of Kubernetes; it is known by its address alone
   std::vector<Address> addresses;
+  std::uint32_t ifindex = 0;  ///< the host's end; 0: whichever has the address
   bool operator==(const LocalPod&) const = default;
 };
 
@@ -44,11 +45,17 @@ struct RuleSet {
 std::string content_of(const PeerSet& set);
 std::string content_of(const RuleSet& rules);
 
+/// What one of a pod's addresses is to have, as long as it is this interface's.
+struct PodEntry {
+  maps::pod_policy policy{};
+  std::uint32_t ifindex = 0;  ///< 0: whichever has the address
+};
+
 struct Tables {
   std::map<std::uint32_t, std::shared_ptr<const RuleSet>> policies;
   std::map<std::uint32_t, std::shared_ptr<const PeerSet>> sets;
   std::shared_ptr<const Addresses> addresses;  ///< the same one as long as nothing of it has changed
-  std::map<Address, maps::pod_policy> pods;    ///< of this node, by address
+  std::map<Address, PodEntry> pods;            ///< of this node, by address
   bool no_policy_id = false;                   ///< more rule sets than there are numbers: not to be used
   bool too_many_rules = false;                 ///< more than 65,535 for one direction of a pod: not to be used
 

@@ -37,6 +37,14 @@ struct Kept {
 std::size_t size_of(const PeerSet& set) { return set.size(); }
 std::size_t size_of(const RuleSet& rules) { return rules.ports.size(); }
 
+/// Null: the address is not that pod's, or nobody's that a record names.
+const PodEntry* entry_of(const Tables& wanted, const maps::addr& address, const maps::endpoint& pod) {
+  const auto found = wanted.pods.find(Address(address));
+  if (found == wanted.pods.end() || (found->second.ifindex != 0 && found->second.ifindex != pod.ifindex))
+    return nullptr;
+  return &found->second;
+}
+
 /// Old and new side by side are no more than the map holds.
 bool fits(const auto& wanted, const auto& there, std::uint32_t capacity) {
   std::size_t all = 0;
@@ -235,9 +243,10 @@ Result<bool> Policies::State::stage_addresses(const Tables& wanted, Report& repo
 Result<bool> Policies::State::stage_pods(const Tables& wanted, Report& report) {
   const std::uint32_t now = store.moment->generation(), next = 1 - now;
   bool differs = false;
+  const auto lock = TRY(store.lock_endpoints());
   for (auto& [address, pod] : TRY(endpoints())) {
-    const auto entry = wanted.pods.find(Address(address));
-    const maps::pod_policy policy = entry != wanted.pods.end() ? entry->second : pod.policy[now];
+    const PodEntry* entry = entry_of(wanted, address, pod);
+    const maps::pod_policy policy = entry != nullptr ? entry->policy : pod.policy[now];
     differs |= !same_bytes(pod.policy[now], policy);
     if (same_bytes(pod.policy[next], policy)) continue;
     pod.policy[next] = policy;
@@ -268,8 +277,9 @@ Result<void> Policies::State::settle_addresses(const Tables& wanted, Report& rep
 Result<Kept> Policies::State::settle_pods(const Tables& wanted, Report& report) {
   const std::uint32_t now = store.moment->generation();
   Kept kept;
+  const auto lock = TRY(store.lock_endpoints());
   for (auto& [address, pod] : TRY(endpoints())) {
-    if (!wanted.pods.contains(Address(address)))
+    if (entry_of(wanted, address, pod) == nullptr)
       kept.policies.insert({pod.policy[now].egress, pod.policy[now].ingress});
     if (same_bytes(pod.policy[0], pod.policy[1])) continue;
     pod.policy[1 - now] = pod.policy[now];

@@ -19,9 +19,10 @@
 /// state. A process that is killed anywhere leaves a deciding generation that is whole, beside things that the next one
 /// finishes or takes away. A map that has no room refuses the change before anything is written.
 ///
-/// What the plugin does to an endpoint meanwhile is the same in both generations. One thing is left to the kernel: a
-/// hash may use the memory of an element that was replaced for the second key that is written after it, which a program
-/// that found the old element a moment before would copy. Programs copy at once.
+/// What the plugin does to an endpoint meanwhile is the same in both generations, and neither writes over what the
+/// other has written (Lock::endpoints). One thing is left to the kernel: a hash may use the memory of an element that
+/// was replaced for the second key that is written after it, which a program that found the old element a moment before
+/// would copy. Programs copy at once.
 #pragma once
 
 #include <cstdint>

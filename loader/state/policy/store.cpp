@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "loader/program/lock.hpp"
 #include "maps/views.hpp"
 
 namespace sluice::loader::state::policy {
@@ -73,6 +74,9 @@ Result<Store> Store::open(const Root& root) {
   store.endpoints = TRY(open_pinned<maps::Endpoints>(root));
   store.moment =
       std::make_unique<Words>(TRY(maps::Mapped<maps::runtime>::open(TRY(maps::open<maps::Runtime>(root.maps())).fd())));
+  store.lock_endpoints = [root]() -> Result<std::shared_ptr<void>> {
+    return std::shared_ptr<void>(std::make_shared<program::Lock>(TRY(program::Lock::endpoints(root))));
+  };
   return store;
 }
 

@@ -55,6 +55,8 @@ struct Store {
   std::unique_ptr<Elements<maps::ipcache_key, maps::ipcache_entry>> ipcache;
   std::unique_ptr<Elements<maps::addr, maps::endpoint>> endpoints;
   std::unique_ptr<Moment> moment;
+  /// As long as what it returns lives, nobody else writes endpoints.
+  std::function<Result<std::shared_ptr<void>>()> lock_endpoints;
 
   /// The maps under this root. ENOENT: no datapath is loaded.
   static Result<Store> open(const Root& root);
