@@ -11,7 +11,7 @@
 namespace sluice::loader::agent {
 
 Result<Objects> Objects::open(const Root& root, HttpServers& servers, StatusBoard& board) {
-  Objects objects(root, TRY(kube::FolderSource::open(root.objects())), board);
+  Objects objects(root, TRY(kube::FolderSource::open(root.objects(), root.state() / "objects")), board);
   // In this order: policy says behind which node an address is, and a Service must not lead to a pod that is not
   // guarded.
   objects.works_.push_back({.part = nodes_part(root)});
@@ -32,6 +32,7 @@ void Objects::pods_changed(const NodeConfig& config) {
 
 void Objects::write_down() {
   for (Work& work : works_) work.part->write_down();
+  source_->write_down();
 }
 
 void Objects::take(const NodeConfig& config) {

@@ -35,11 +35,9 @@ bool is_fresh(std::int64_t changed_ns) {
   return std::abs(nanoseconds(now) - changed_ns) < kFreshNs;
 }
 
-/// What `file` says; one object twice is an error, and the first counts.
-Manifest read_once(const fs::path& file) {
-  const auto text = read_text(file);
-  if (!text) return {{}, {text.error().message}};
-  auto manifest = parse_documents(*text, Keep::kUsed);
+/// What the text says; one object twice is an error, and the first counts.
+Manifest parse_once(const std::string& text) {
+  auto manifest = parse_documents(text, Keep::kUsed);
   std::set<ObjectId> seen;
   std::erase_if(manifest.objects, [&](const Object& object) {
     if (seen.insert(object.id).second) return false;
@@ -110,12 +108,12 @@ bool FolderSource::Claim::operator<(const Claim& other) const {
   return std::tie(*id, *file) < std::tie(*other.id, *other.file);
 }
 
-Result<std::unique_ptr<FolderSource>> FolderSource::open(fs::path folder) {
+Result<std::unique_ptr<FolderSource>> FolderSource::open(fs::path folder, fs::path last_good) {
   const int fd = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
   if (fd < 0) return fail(errno, "watch " + folder.string());
   folder = fs::absolute(folder).lexically_normal();
   if (!folder.has_filename()) folder = folder.parent_path();  // "objects/"
-  std::unique_ptr<FolderSource> source(new FolderSource(std::move(folder), Fd(fd)));
+  std::unique_ptr<FolderSource> source(new FolderSource(std::move(folder), std::move(last_good), Fd(fd)));
   TRY(source->watch());
   return source;
 }
@@ -258,17 +256,31 @@ void FolderSource::read(const std::string& name, bool even_if_same, Touched& tou
   if (there && !even_if_same && file != files_.end() && file->second.stamp == stamp) return;
   if (file == files_.end()) file = files_.try_emplace(name).first;
 
-  auto manifest = read_once(path);
+  auto text = read_text(path);
+  auto manifest = text ? parse_once(*text) : Manifest{{}, {text.error().message}};
   file->second.stamp = there && !is_fresh(stamp.changed_ns) ? std::optional(stamp) : std::nullopt;
-  if (manifest.errors.empty() || !file->second.good) {
-    file->second.good = manifest.errors.empty();
+  if (manifest.errors.empty()) {
+    last_good_.note(name, *std::move(text));
+    file->second.good = true;
     replace(file, std::move(manifest.objects), touched);
+  } else if (!file->second.good) {
+    const auto kept = last_good_.text(name);
+    auto former = kept ? parse_once(*kept) : Manifest{};
+    file->second.good = kept && former.errors.empty();
+    replace(file, std::move(file->second.good ? former : manifest).objects, touched);
   }
   if (file->second.errors != manifest.errors) touched.problems();
   file->second.errors = std::move(manifest.errors);
 }
 
+void FolderSource::write_down() {
+  std::set<std::string> present;
+  for (const auto& [name, file] : files_) present.insert(name);
+  last_good_.write_down(present);
+}
+
 void FolderSource::forget(Files::iterator file, Touched& touched) {
+  last_good_.note(file->first, std::nullopt);
   if (!file->second.errors.empty()) touched.problems();
   replace(file, {}, touched);
   files_.erase(file);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "loader/kube/last_good.hpp"
 #include "loader/kube/source.hpp"
 #include "maps/fd.hpp"
 
@@ -18,20 +19,22 @@ namespace sluice::loader::kube {
 ///
 /// A file counts once it is closed after writing or renamed into place, so a file that is being written is not read
 /// half; give several objects that must change together one file, or rename it into place. What one file changes is in
-/// one batch. A version of a file with anything wrong changes nothing: the objects of its last good version stay. Where
-/// there is none, as for a new file, those of its objects that are good count. An object that stands in several files
-/// counts as in that one whose name comes first, byte by byte; in one file twice is an error. Kinds that Sluice has no
-/// use for are left out, and Object::json is empty.
+/// one batch. A version of a file with anything wrong changes nothing: the objects of its last good version stay, also
+/// over a restart (LastGood). Where there is none, as for a new file, those of its objects that are good count. An
+/// object that stands in several files counts as in that one whose name comes first, byte by byte; in one file twice is
+/// an error. Kinds that Sluice has no use for are left out, and Object::json is empty.
 ///
 /// The folder may come later, go, and come again; without it there are no objects. A rename of a folder above it is
 /// seen at the next call of `take` only. Symbolic links count as what they point to, but only their own changes are
 /// seen.
 class FolderSource : public Source {
  public:
-  static Result<std::unique_ptr<FolderSource>> open(std::filesystem::path folder);
+  /// `last_good`: where the good versions are kept.
+  static Result<std::unique_ptr<FolderSource>> open(std::filesystem::path folder, std::filesystem::path last_good);
 
   [[nodiscard]] int fd() const override { return inotify_.get(); }
   Result<Batch> take() override;
+  void write_down() override;
   [[nodiscard]] std::vector<Problem> problems() const override;
 
  private:
@@ -58,7 +61,8 @@ class FolderSource : public Source {
   };
   class Touched;
 
-  FolderSource(std::filesystem::path folder, Fd inotify) : folder_(std::move(folder)), inotify_(std::move(inotify)) {}
+  FolderSource(std::filesystem::path folder, std::filesystem::path last_good, Fd inotify)
+      : folder_(std::move(folder)), last_good_(std::move(last_good)), inotify_(std::move(inotify)) {}
 
   Result<void> watch();
   [[nodiscard]] bool watch_is_right() const;
@@ -71,6 +75,7 @@ class FolderSource : public Source {
   [[nodiscard]] ObjectPtr in_force(const ObjectId& id) const;
 
   std::filesystem::path folder_;
+  LastGood last_good_;
   Fd inotify_;
   int watch_ = -1;  ///< of the folder, or while there is none of the deepest folder above it
   std::filesystem::path watched_;

@@ -42,6 +42,8 @@ class Source {
   [[nodiscard]] virtual int fd() const = 0;
   /// Does not wait. The first call gives every object. An error is of the source as a whole; later calls may succeed.
   virtual Result<Batch> take() = 0;
+  /// Writes down what must outlive the process. Nothing waits for it.
+  virtual void write_down() {}
   /// All that is wrong now, sorted.
   [[nodiscard]] virtual std::vector<Problem> problems() const = 0;
 };

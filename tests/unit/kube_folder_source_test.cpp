@@ -33,13 +33,17 @@ class Watched {
     top_ =
         fs::temp_directory_path() / ("sluice-unit-source-" + std::to_string(getpid()) + "-" + std::to_string(count++));
     fs::create_directories(make ? folder() : top_);
-    source = must(FolderSource::open(folder()));
+    start();
   }
   Watched(const Watched&) = delete;
   Watched& operator=(const Watched&) = delete;
   ~Watched() { fs::remove_all(top_); }
 
+  /// Another process looks at the same folder.
+  void start() { source = must(FolderSource::open(folder(), kept())); }
+
   [[nodiscard]] fs::path top() const { return top_; }
+  [[nodiscard]] fs::path kept() const { return top_ / "kept"; }
   [[nodiscard]] fs::path folder() const { return top_ / "etc" / "objects"; }
   void write(const std::string& name, const std::string& text) const { std::ofstream(folder() / name) << text; }
   void rename(const std::string& from, const std::string& to) const { fs::rename(folder() / from, folder() / to); }
@@ -174,6 +178,39 @@ TEST_CASE("a broken new version keeps the file's last good objects in force and 
     CHECK(it.problems_changed);
     CHECK(it.problems().empty());
   }
+}
+
+TEST_CASE("the last good version outlives the process, and what is kept of a file goes with it") {
+  const std::string broken = service("a", 81) + "---\nkind: [Service\n";
+  Watched it;
+  it.write("a.yaml", service("a") + service("b"));
+  it.write("gone.yaml", service("c"));
+  CHECK(it.take() == "+a:80 +b:80 +c:80");
+  it.source->write_down();
+  it.write("a.yaml", broken);
+  fs::remove(it.folder() / "gone.yaml");
+  it.start();
+  CHECK(it.take() == "+a:80 +b:80");
+  CHECK(it.problems().find("; the file's last good version stays in force\n") != std::string::npos);
+  it.source->write_down();
+  CHECK(!fs::exists(it.kept() / "gone.yaml"));
+  // Again, and after a good version that was not kept yet.
+  it.start();
+  CHECK(it.take() == "+a:80 +b:80");
+  it.write("a.yaml", service("a", 82));
+  CHECK(it.take() == "+a:82 -b");
+  it.source->write_down();
+  it.write("a.yaml", broken);
+  it.start();
+  CHECK(it.take() == "+a:82");
+  // A torn copy is none.
+  fs::resize_file(it.kept() / "a.yaml", fs::file_size(it.kept() / "a.yaml") - 1);
+  it.start();
+  CHECK(it.take() == "+a:81");
+  fs::remove(it.folder() / "a.yaml");
+  CHECK(it.take() == "-a");
+  it.source->write_down();
+  CHECK(fs::is_empty(it.kept()));
 }
 
 TEST_CASE("of a new file with an error the good objects count, and removal of the file ends the report") {
