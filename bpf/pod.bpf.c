@@ -24,6 +24,8 @@ int from_pod(struct __sk_buff *skb)
 	err = packet_parse(skb, &pkt);
 	if (likely(!err)) {
 		flow = flow_lookup(skb, &pkt, &known);
+		if (unlikely(!flow && is_own_answer(skb)))
+			return pass();
 		if (unlikely(!flow)) {
 			err = decide_from_pod(skb, &pkt, known) ?:
 				      way_from_pod(&pkt, known) ?:

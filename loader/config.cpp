@@ -136,6 +136,12 @@ Reader timeouts_reader(Timeouts& timeouts) {
   };
 }
 
+Reader policy_reader(PolicyMode& mode) {
+  return [&mode](const YAML::Node& node) {
+    return read_mapping(node, {{"audit", into(mode.audit, read_switch)}, {"reject", into(mode.reject, read_switch)}});
+  };
+}
+
 Reader sizes_reader(MapSizes& sizes) {
   return [&sizes](const YAML::Node& node) {
     return read_mapping(node, {{"flows", into_count(sizes.flows)},
@@ -175,6 +181,7 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
                            {"forwarding", into(config.forwarding, read_switch)},
                            {"metricsAddress", into(config.metrics_address, read_listener)},
                            {"healthAddress", into(config.health_address, read_listener)},
+                           {"policy", policy_reader(config.policy)},
                            {"timeouts", timeouts_reader(config.timeouts)},
                            {"maps", sizes_reader(config.maps)}};
   try {

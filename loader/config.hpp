@@ -59,6 +59,14 @@ struct MapSizes {
   bool operator==(const MapSizes&) const = default;
 };
 
+/// What happens to what policy denies, besides its being dropped in silence; a namespace or a pod may say otherwise
+/// (loader/state/policy/mode.hpp).
+struct PolicyMode {
+  bool audit = false;   ///< it is counted and shown, and goes through
+  bool reject = false;  ///< it is answered: RST, else ICMP "administratively prohibited"
+  bool operator==(const PolicyMode&) const = default;
+};
+
 struct NodeConfig {
   std::string node_name;                ///< empty: the host name
   std::vector<Address> node_addresses;  ///< sources of the ICMP errors that the datapath sends; empty: the pod gateway
@@ -71,6 +79,7 @@ struct NodeConfig {
   bool forwarding = true;  ///< switch on IP forwarding in the node's namespace
   std::optional<SocketAddress> metrics_address = SocketAddress{Address::parse("127.0.0.1").value_or({}), 10249};
   std::optional<SocketAddress> health_address = SocketAddress{Address(), 10256};  ///< of all addresses
+  PolicyMode policy;
   Timeouts timeouts;
   MapSizes maps;
   bool operator==(const NodeConfig&) const = default;

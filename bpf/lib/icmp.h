@@ -106,6 +106,13 @@ static __always_inline int l2_turn_around(struct __sk_buff *skb)
 	return bpf_skb_store_bytes(skb, 0, &l2, sizeof(l2), 0) ? -DROP_REWRITE : 0;
 }
 
+/* The node answers as a router. What was on its way to a pod of this node is answered in the pod's name: the way back is
+ * that of the pod's packets, on which no other source is believed. */
+static __always_inline bool icmp_in_pods_name(const struct packet *pkt)
+{
+	return pkt->hook == HOOK_TO_POD || pkt->hook == HOOK_FROM_OVERLAY;
+}
+
 /* Writes the headers of the error before the `quote` bytes that it quotes. */
 static __always_inline int icmp_write_v4(struct __sk_buff *skb, const struct packet *pkt, struct icmp_header *icmp,
 					 __u32 quote)
@@ -119,7 +126,7 @@ static __always_inline int icmp_write_v4(struct __sk_buff *skb, const struct pac
 		.ip.tot_len = bpf_htons(sizeof(head) + quote),
 		.ip.ttl = ICMP_TTL,
 		.ip.protocol = IPPROTO_ICMP,
-		.ip.saddr = cfg_icmp_source_v4.word[3],
+		.ip.saddr = icmp_in_pods_name(pkt) ? packet_dst(pkt)->word[3] : cfg_icmp_source_v4.word[3],
 		.ip.daddr = packet_src(pkt)->word[3],
 		.icmp = *icmp,
 	};
@@ -150,7 +157,8 @@ static __always_inline int icmp_write_v6(struct __sk_buff *skb, const struct pac
 	int sum;
 
 	for (int i = 0; i < 4; i++)
-		head.ip.saddr.in6_u.u6_addr32[i] = cfg_icmp_source_v6.word[i];
+		head.ip.saddr.in6_u.u6_addr32[i] =
+			icmp_in_pods_name(pkt) ? packet_dst(pkt)->word[i] : cfg_icmp_source_v6.word[i];
 	__builtin_memcpy(&head.ip.daddr, packet_src(pkt), sizeof(head.ip.daddr));
 	sum = icmp_checksum(skb, ETH_HLEN + sizeof(head.ip) + sizeof(head.icmp), quote,
 			    bpf_csum_diff(NULL, 0, (__be32 *)&head.ip.saddr, covered,

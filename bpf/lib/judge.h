@@ -48,12 +48,15 @@ static __always_inline int judge_one(struct __sk_buff *skb, struct packet *pkt, 
 	if (likely(!policy_denies(policy, peer.identity, peer.blocks, (__u32)port << 8 | pkt->key.proto, &answer)))
 		return 0;
 	pkt->rule = answer.rule;
-	pkt->reject = answer.flags & POLICY_REJECT;
-	if (!(answer.flags & POLICY_AUDIT))
+	if (!(answer.flags & POLICY_AUDIT)) {
+		pkt->reject = answer.flags & POLICY_REJECT;
 		return -reason;
+	}
 	counter_add(COUNTER_POLICY_AUDITED);
 	if (runtime.observers)
 		event_packet(skb, pkt, NULL, event_kind(EVENT_AUDITED, reason));
+	/* Should the packet be dropped by something else yet, that is not the rule's doing. */
+	pkt->rule = 0;
 	return 0;
 }
 

@@ -22,6 +22,55 @@ static __always_inline int reply(struct __sk_buff *skb)
 	return bpf_redirect_peer(skb->ifindex, 0);
 }
 
+/* Answers to what the stack sends to a pod go into the stack as if from the pod, past from_pod: the flow that it would make
+ * of them, with the pod as the one who began, would let in what was just denied. The mark is believed, since a packet
+ * loses it on its way out of a pod's network namespace. */
+#define MARK_ANSWER 0x51a5a125
+
+static __always_inline bool is_own_answer(struct __sk_buff *skb)
+{
+	if (skb->mark != MARK_ANSWER)
+		return false;
+	skb->mark = 0;
+	return true;
+}
+
+/* Back through the tunnel that brought the packet. */
+static __always_inline int reply_by_tunnel(struct __sk_buff *skb)
+{
+	const struct decision *decision = decision_here();
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+
+	if (!decision || data + ETH_HLEN > data_end)
+		return TC_ACT_SHOT;
+	tunnel_l2_copy(data);
+	return tunnel_enter(skb, decision->node, false) ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
+}
+
+/* Back to who has sent the packet that has become its answer. */
+static __always_inline int reply_to_sender(struct __sk_buff *skb, const struct packet *pkt)
+{
+	if (pkt->hook == HOOK_FROM_OVERLAY)
+		return reply_by_tunnel(skb);
+	if (pkt->hook != HOOK_TO_POD)
+		return reply(skb);
+	skb->mark = MARK_ANSWER;
+	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+}
+
+/* Policy in reject mode tells whoever asked. What is wrong with a packet else, only a pod is told: what comes out of the
+ * stack is the stack's to answer. */
+static __always_inline bool sender_is_told(const struct packet *pkt, __u32 reason)
+{
+	if (pkt->reject)
+		return true;
+	if (pkt->hook == HOOK_FROM_OVERLAY)
+		return false;
+	if (reason == DROP_TTL_EXPIRED || reason == DROP_TOO_BIG)
+		return true;
+	return pkt->hook != HOOK_TO_POD && reason == DROP_NO_BACKEND;
+}
+
 /* On to whoever comes next: other tc programs, the interface's qdiscs, the host's stack. */
 static __always_inline int pass(void)
 {
@@ -37,18 +86,13 @@ __noinline int drop(struct __sk_buff *skb, struct packet *pkt, int err)
 	metric_count(reason, pkt->hook, skb->len);
 	if (runtime.observers)
 		event_packet(skb, pkt, NULL, event_kind(EVENT_DROPPED, reason));
-	if (pkt->hook == HOOK_FROM_OVERLAY)
-		return TC_ACT_SHOT;
-	/* Only a pod is answered: what comes out of the stack is the stack's to answer. */
-	if (pkt->hook != HOOK_FROM_POD && reason != DROP_TOO_BIG && reason != DROP_TTL_EXPIRED)
-		return TC_ACT_SHOT;
-	if (reason != DROP_TTL_EXPIRED && reason != DROP_TOO_BIG && reason != DROP_NO_BACKEND && !pkt->reject)
+	if (!sender_is_told(pkt, reason))
 		return TC_ACT_SHOT;
 	if (pkt->l4_proto == IPPROTO_TCP && (reason == DROP_NO_BACKEND || pkt->reject))
 		err = tcp_reset(skb, pkt);
 	else
 		err = icmp_error(skb, pkt, reason);
-	return err ? TC_ACT_SHOT : reply(skb);
+	return err ? TC_ACT_SHOT : reply_to_sender(skb, pkt);
 }
 
 /* How a packet that is longer than the MTU goes on: 0 as it is (its segments will fit), 1 through the stack, which

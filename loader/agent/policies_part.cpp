@@ -1,3 +1,5 @@
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <optional>
 #include <vector>
@@ -6,6 +8,7 @@
 #include "loader/agent/whole_file.hpp"
 #include "loader/state/attachment.hpp"
 #include "loader/state/nodes.hpp"
+#include "loader/state/policy/mode.hpp"
 #include "loader/state/policy/policies.hpp"
 #include "loader/state/policy/record.hpp"
 
@@ -25,6 +28,17 @@ Result<std::vector<LocalPod>> local_pods(const Root& root) {
 /// What policy is not about.
 bool is_of_services(const kube::ObjectId& id) { return id.kind == "Service" || id.kind == "EndpointSlice"; }
 
+std::uint32_t mode_of(const PolicyMode& mode) {
+  return (mode.audit ? POLICY_AUDIT : 0U) | (mode.reject ? POLICY_REJECT : 0U);
+}
+
+void warn_of_modes(const state::Cluster& cluster, const std::vector<kube::ObjectId>& changed) {
+  for (const kube::ObjectId& id : changed)
+    if (const kube::Object* object = cluster.find(id);
+        object != nullptr && (id.kind == "Pod" || id.kind == "Namespace"))
+      for (const std::string& problem : state::policy::mode_problems(*object)) spdlog::warn("msg=\"{}\"", problem);
+}
+
 class PoliciesPart : public Part {
  public:
   explicit PoliciesPart(Root root) : root_(std::move(root)) {}
@@ -34,15 +48,18 @@ class PoliciesPart : public Part {
   Result<Applied> apply(const state::Cluster& cluster, const std::vector<kube::ObjectId>& changed,
                         const NodeConfig& config) override {
     // The plugin writes an endpoint after its record, so pods are looked at whenever a record has changed.
-    if (policies_ && std::ranges::all_of(changed, is_of_services) && !records_changed_) return Applied{};
+    if (policies_ && std::ranges::all_of(changed, is_of_services) && !records_changed_ && config.policy == mode_)
+      return Applied{};
     if (!policies_) policies_ = TRY(Policies::open(root_));
     if (records_changed_) local_ = TRY(local_pods(root_));
     const std::string node = node_name(config);
     // A node that knows itself is one of a cluster, whose pods have objects.
     const bool managed = cluster.find({"Node", "", node}) != nullptr;
     const auto plan = TRY(plan_of(cluster, config));
-    const auto report = TRY(policies_->update(cluster, node, local_, managed, plan, &changed));
+    const auto report = TRY(policies_->update(cluster, node, local_, managed, plan, &changed, mode_of(config.policy)));
     records_changed_ = false;
+    mode_ = config.policy;
+    warn_of_modes(cluster, changed);
     words_.take(cluster, changed);
     node_ = node;
     return Applied{report.written > 0 ? report.rule_sets : 0, report.written};
@@ -67,6 +84,7 @@ class PoliciesPart : public Part {
   std::string node_;
   std::vector<LocalPod> local_;
   bool records_changed_ = true;
+  PolicyMode mode_;  ///< as it was applied last
 };
 
 }  // namespace

@@ -179,19 +179,64 @@ TEST_CASE("egress through a Service is judged on the backend and its port") {
   CHECK(node.from_pod("web", tcp("10.0.0.5:998", "10.96.0.1:80", "S")) == dropped(DROP_POLICY_EGRESS));
 }
 
-TEST_CASE("audit shows what it would have denied, and reject tells the sender") {
+TEST_CASE("audit shows what each direction would have denied, once a connection, and lets it through") {
+  for (const Family& family : kFamilies) {
+    CAPTURE(family.name);
+    Datapath node;
+    two_pods(node).policy(6, POLICY_AUDIT, {{0, 0, 0, {}, admin(POLICY_DENY, 5)}});
+    node.policy(7, POLICY_ISOLATES | POLICY_AUDIT | POLICY_REJECT, {});
+    node.pod_policy("web", kWeb, 6, 0).pod_policy("db", kDb, 0, 7);
+    node.observe(0, {.events = 1U << EVENT_AUDITED | 1U << EVENT_DROPPED});
+    const Packet asks = tcp(family.at(family.web, 999), family.at(family.db, 80), "S");
+    for (int i = 0; i < 3; i++) CHECK(node.from_pod("web", asks) == delivered_to("db"));
+    CHECK(node.from_pod("db", tcp(family.at(family.db, 80), family.at(family.web, 999), "SA")) == delivered_to("web"));
+    const auto events = node.events(0);
+    REQUIRE(events.size() == 2);
+    CHECK(events[0].type == EVENT_AUDITED);
+    CHECK(events[0].reason == DROP_POLICY_EGRESS);
+    CHECK(events[0].rule == 5);
+    CHECK(events[1].type == EVENT_AUDITED);
+    CHECK(events[1].reason == DROP_POLICY_INGRESS);
+    CHECK(events[1].rule == 0);
+    CHECK(node.counter(COUNTER_POLICY_AUDITED) == 2);
+    // What another end denies in earnest is denied.
+    node.policy(8, POLICY_ISOLATES, {}).pod_policy("db", kDb, 0, 8);
+    CHECK(node.from_pod("web", asks) == dropped(DROP_POLICY_INGRESS));
+  }
+}
+
+TEST_CASE(
+    "in reject mode whoever asked is told, be it a pod or the world, for what it sends and what it wants to get") {
+  for (const Family& family : kFamilies) {
+    CAPTURE(family.name);
+    Datapath node;
+    two_pods(node).policy(8, POLICY_ISOLATES | POLICY_REJECT, {});
+    const std::string web = family.at(family.web, 998), db = family.at(family.db, 80),
+                      world = family.at(family.world, 998);
+    node.pod_policy("web", kWeb, 0, 0).pod_policy("db", kDb, 0, 8);
+    for (const Packet& asks : {tcp(web, db, "S"), udp(web, db), sctp(web, db), ping(family.web, family.db)})
+      CHECK(node.from_pod("web", asks) == told_sender(DROP_POLICY_INGRESS));
+    for (const Packet& asks : {tcp(world, db, "S"), udp(world, db)})
+      CHECK(node.to_pod("db", asks) == told_sender(DROP_POLICY_INGRESS));
+    node.pod_policy("web", kWeb, 8, 0).pod_policy("db", kDb, 0, 0);
+    for (const Packet& asks : {tcp(web, db, "S"), udp(web, db), udp(web, world)})
+      CHECK(node.from_pod("web", asks) == told_sender(DROP_POLICY_EGRESS));
+    // Nobody answers an answer that says no, and an answer to the world leaves no flow that would let it in.
+    CHECK(node.from_pod("web", tcp(web, db, "R")) == dropped(DROP_POLICY_EGRESS));
+    CHECK(node.flows().empty());
+  }
+}
+
+TEST_CASE("what goes through in audit mode and ends of something else is not policy's to answer") {
   Datapath node;
-  two_pods(node).policy(7, POLICY_ISOLATES | POLICY_AUDIT, {}).pod_policy("db", kDb, 0, 7);
-  node.observe(0, {.events = 1U << EVENT_AUDITED | 1U << EVENT_DROPPED});
-  CHECK(node.from_pod("web", tcp("10.0.0.5:999", "10.0.0.6:80", "S")) == delivered_to("db"));
+  two_pods(node).policy(7, POLICY_ISOLATES | POLICY_AUDIT | POLICY_REJECT, {}).pod_policy("db", kDb, 0, 7);
+  node.observe(0, {.events = 1U << EVENT_DROPPED});
+  CHECK(node.to_pod("db", udp("203.0.113.9:999", "10.0.0.5:80")) == dropped(DROP_NOT_THIS_POD));
+  // Its TTL has run out: an ICMP error, not a reset.
+  CHECK(node.from_pod("web", tcp("10.0.0.5:999", "10.0.0.6:80", "S").ttl(1)) == told_sender(DROP_TTL_EXPIRED));
   const auto events = node.events(0);
-  REQUIRE(events.size() == 1);
-  CHECK(events[0].type == EVENT_AUDITED);
-  CHECK(events[0].reason == DROP_POLICY_INGRESS);
-  CHECK(node.counter(COUNTER_POLICY_AUDITED) == 1);
-  node.policy(8, POLICY_ISOLATES | POLICY_REJECT, {}).pod_policy("db", kDb, 0, 8);
-  CHECK(node.from_pod("web", tcp("10.0.0.5:998", "10.0.0.6:80", "S")) == told_sender(DROP_POLICY_INGRESS));
-  CHECK(node.from_pod("web", udp("10.0.0.5:998", "10.0.0.6:80")) == told_sender(DROP_POLICY_INGRESS));
+  REQUIRE(events.size() == 2);
+  CHECK(events[1].rule == 0);
 }
 
 TEST_CASE("a rule set that is not in force denies") {

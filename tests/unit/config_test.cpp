@@ -99,6 +99,7 @@ podAttach: tcx
 forwarding: false
 metricsAddress: ""
 healthAddress: 192.168.50.1:80
+policy: {audit: true, reject: true}
 timeouts: {tcpOpening: 1s, tcpEstablished: 1h30m, tcpClosing: 3s, tcpClosed: 4s, udpOpening: 5s, udpEstablished: 6m, icmp: 7s, other: 8s}
 maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22, policyPorts: 23, peers: 24, services: 25,
        backendSlots: 26, backends: 27, sourceRanges: 28, affinity: 29, nodes: 30}
@@ -119,6 +120,7 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
   CHECK(!config->metrics_address);
   REQUIRE(config->health_address);
   CHECK(config->health_address->text() == "192.168.50.1:80");
+  CHECK(config->policy == PolicyMode{.audit = true, .reject = true});
   using std::chrono::seconds;
   CHECK(config->timeouts.tcp_opening == seconds(1));
   CHECK(config->timeouts.tcp_established == seconds(5400));
@@ -150,6 +152,8 @@ TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
   } rows[] = {
       {"nodename: a\n", "sluice.yaml: line 1: nodename is not known here"},
       {"\ntimeouts:\n  tcp: 5s\n", "sluice.yaml: line 3: tcp is not known here"},
+      {"policy: {audit: maybe}\n", "line 1: audit must be true or false"},
+      {"policy: true\n", "policy must be a mapping"},
       {"timeouts: {icmp: 5}\n", "line 1: icmp must be a duration"},
       {"timeouts: {icmp: 0s}\n", "must be a duration of at least one second"},
       {"timeouts: {icmp: -5s}\n", "must be a duration"},

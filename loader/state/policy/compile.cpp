@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "loader/state/policy/mode.hpp"
 #include "loader/state/policy/ports.hpp"
 #include "maps/bytes.hpp"
 
@@ -50,7 +51,8 @@ std::string content_of(const RuleSet& rules) {
 }
 
 const Tables& Compiler::run(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
-                            bool managed, const NodePlan& plan, const std::vector<kube::ObjectId>* changed) {
+                            bool managed, const NodePlan& plan, const std::vector<kube::ObjectId>* changed,
+                            std::uint32_t mode) {
   std::map<kube::ObjectId, std::vector<Address>> local_addresses;
   if (!numbers_.known.empty())
     for (const LocalPod& pod : local) local_addresses[{"Pod", pod.ns, pod.name}] = pod.addresses;
@@ -62,7 +64,7 @@ const Tables& Compiler::run(const Cluster& cluster, const std::string& node, con
   tables_.addresses = addresses_;
   if (managed)
     tables_.policies[POLICY_INIT] = std::make_shared<RuleSet>(RuleSet{{0, POLICY_IN_FORCE | POLICY_ISOLATES}, {}});
-  for (const LocalPod& pod : local) add_local(pod, managed);
+  for (const LocalPod& pod : local) add_local(cluster, pod, managed, mode);
   forget_unused();
   return tables_;
 }
@@ -127,13 +129,12 @@ void Compiler::find_addresses(const Cluster& cluster, const std::string& node, c
 // ---- the rules of one pod ----
 
 /// 0: no policy selects the pod for this direction.
-std::uint32_t Compiler::rule_set(const PodClass& subject, bool ingress) {
-  const SubjectKey key{subject.id, ingress};
-  const Selected& by = selected_.at(key);
+std::uint32_t Compiler::rule_set(const PodClass& subject, bool ingress, std::uint32_t mode) {
+  const Selected& by = selected_.at({subject.id, ingress});
   if (by.empty()) return 0;
-  Done& done = done_[key];
+  Done& done = done_[{subject.id, ingress, mode}];
   const bool same = done.version == version_ && std::ranges::equal(done.by, by, {}, {}, &SourcePolicy::object);
-  if (!same) compile_rules(done, subject, ingress, by);
+  if (!same) compile_rules(done, subject, ingress, mode, by);
   tables_.too_many_rules |= done.too_many;
   if (done.id == 0) {
     tables_.no_policy_id = true;
@@ -144,9 +145,10 @@ std::uint32_t Compiler::rule_set(const PodClass& subject, bool ingress) {
   return done.id;
 }
 
-void Compiler::compile_rules(Done& done, const PodClass& subject, bool ingress, const Selected& by) {
+void Compiler::compile_rules(Done& done, const PodClass& subject, bool ingress, std::uint32_t mode,
+                             const Selected& by) {
   done = {.version = version_};
-  RuleSet made{{0, POLICY_IN_FORCE}, {}};
+  RuleSet made{{0, POLICY_IN_FORCE | mode}, {}};
   std::vector<Rule> rules;
   std::uint16_t rank = 0;
   for (SourcePolicy* source : by) {
@@ -180,13 +182,16 @@ std::uint32_t Compiler::set_of(Done& done, const std::map<std::uint32_t, maps::p
   return number;
 }
 
-void Compiler::add_local(const LocalPod& pod, bool managed) {
+void Compiler::add_local(const Cluster& cluster, const LocalPod& pod, bool managed, std::uint32_t mode) {
   maps::pod_policy entry{{maps::IDENTITY_INIT, 0}, POLICY_INIT, POLICY_INIT};
-  const PodClass* subject = subjects_.class_of({"Pod", pod.ns, pod.name});
+  const kube::ObjectId id{"Pod", pod.ns, pod.name};
+  const PodClass* subject = subjects_.class_of(id);
   if (pod.name.empty() || (!managed && subject == nullptr))
     entry = {{maps::IDENTITY_UNKNOWN, 0}, 0, 0};
   else if (subject != nullptr)
-    entry = {{subject->id, 0}, rule_set(*subject, false), rule_set(*subject, true)};
+    entry = {{subject->id, 0},
+             rule_set(*subject, false, mode_of(cluster, id, mode)),
+             rule_set(*subject, true, mode_of(cluster, id, mode))};
   for (const Address& address : pod.addresses) {
     entry.classes.blocks = addresses_->class_of_local(address);
     tables_.pods[address] = {entry, pod.ifindex};
@@ -199,7 +204,10 @@ void Compiler::forget_unused() {
   for (const auto& [key, policies] : selected_)
     for (const SourcePolicy* policy : policies) used.insert(policy->object().get());
   std::erase_if(sources_, [&](const auto& one) { return !used.contains(one.first); });
-  std::erase_if(done_, [&](const auto& one) { return !selected_.contains(one.first); });
+  std::erase_if(done_, [&](const auto& one) {
+    const auto& [subject, ingress, mode] = one.first;
+    return !selected_.contains({subject, ingress});
+  });
   if (tidied_ == version_) return;
   tidied_ = version_;
   std::set<std::uint32_t> classes;
@@ -209,8 +217,8 @@ void Compiler::forget_unused() {
 }
 
 Tables compile(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
-               const Numbering& numbers, bool managed, const NodePlan& plan) {
-  return Compiler(numbers).run(cluster, node, local, managed, plan);
+               const Numbering& numbers, bool managed, const NodePlan& plan, std::uint32_t mode) {
+  return Compiler(numbers).run(cluster, node, local, managed, plan, nullptr, mode);
 }
 
 }  // namespace sluice::loader::state::policy

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -71,10 +72,10 @@ class Compiler {
 
   /// `managed`: this node's pods of Kubernetes get POLICY_INIT as long as their objects are not known; else they may do
   /// everything. `plan`: which addresses are behind which other node. `changed`: ids of the objects that may have
-  /// changed since the last time; null, as in the first call: all may have. What is returned is the same until the next
-  /// call.
+  /// changed since the last time; null, as in the first call: all may have. `mode`: POLICY_AUDIT and POLICY_REJECT
+  /// where neither a pod nor its namespace says otherwise. What is returned is the same until the next call.
   const Tables& run(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local, bool managed,
-                    const NodePlan& plan, const std::vector<kube::ObjectId>* changed = nullptr);
+                    const NodePlan& plan, const std::vector<kube::ObjectId>* changed = nullptr, std::uint32_t mode = 0);
 
   [[nodiscard]] Numbering& numbers() { return numbers_; }
 
@@ -89,16 +90,17 @@ class Compiler {
     std::map<std::uint32_t, std::shared_ptr<const PeerSet>> sets;
     bool too_many = false;
   };
-  using SubjectKey = std::pair<std::uint32_t, bool>;  ///< class, ingress
+  using SubjectKey = std::pair<std::uint32_t, bool>;               ///< class, ingress
+  using DoneKey = std::tuple<std::uint32_t, bool, std::uint32_t>;  ///< and mode
 
   void select(const Cluster& cluster, const std::vector<LocalPod>& local);
   void select(const Cluster& cluster, const std::vector<kube::ObjectPtr>& ordered, const PodClass& subject);
   void find_addresses(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
                       const NodePlan& plan, const SubjectChanges& changes);
-  std::uint32_t rule_set(const PodClass& subject, bool ingress);
-  void compile_rules(Done& done, const PodClass& subject, bool ingress, const Selected& by);
+  std::uint32_t rule_set(const PodClass& subject, bool ingress, std::uint32_t mode);
+  void compile_rules(Done& done, const PodClass& subject, bool ingress, std::uint32_t mode, const Selected& by);
   std::uint32_t set_of(Done& done, const std::map<std::uint32_t, maps::peer_verdict>& peers);
-  void add_local(const LocalPod& pod, bool managed);
+  void add_local(const Cluster& cluster, const LocalPod& pod, bool managed, std::uint32_t mode);
   void forget_unused();
 
   Numbering numbers_;
@@ -116,12 +118,12 @@ class Compiler {
 
   std::map<const kube::Object*, std::unique_ptr<SourcePolicy>> sources_;
   std::map<SubjectKey, Selected> selected_;
-  std::map<SubjectKey, Done> done_;
+  std::map<DoneKey, Done> done_;
   Tables tables_;
 };
 
 /// Everything, once.
 Tables compile(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
-               const Numbering& numbers = {}, bool managed = true, const NodePlan& plan = {});
+               const Numbering& numbers = {}, bool managed = true, const NodePlan& plan = {}, std::uint32_t mode = 0);
 
 }  // namespace sluice::loader::state::policy

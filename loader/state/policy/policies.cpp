@@ -343,8 +343,9 @@ Result<void> Policies::State::bring(const Tables& wanted, Report& report) {
 }
 
 Result<Report> Policies::update(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
-                                bool managed, const NodePlan& plan, const std::vector<kube::ObjectId>* changed) {
-  const Tables& wanted = state_->compiler.run(cluster, node, local, managed, plan, changed);
+                                bool managed, const NodePlan& plan, const std::vector<kube::ObjectId>* changed,
+                                std::uint32_t mode) {
+  const Tables& wanted = state_->compiler.run(cluster, node, local, managed, plan, changed, mode);
   Report report{wanted.policies.size(), 0};
   const auto done = state_->bring(wanted, report);
   state_->give_back(wanted);

@@ -58,7 +58,8 @@ class Policies {
   /// everything is in force already.
   /// The rest as for Compiler::run.
   Result<Report> update(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
-                        bool managed, const NodePlan& plan, const std::vector<kube::ObjectId>* changed = nullptr);
+                        bool managed, const NodePlan& plan, const std::vector<kube::ObjectId>* changed = nullptr,
+                        std::uint32_t mode = 0);
 
  private:
   struct State;
