@@ -1,5 +1,8 @@
 # Where the programs of a build with sanitizers write what is wrong with them.
 set(SLUICE_SANITIZER_REPORTS ${CMAKE_BINARY_DIR}/reports)
+if(SLUICE_SANITIZE)
+  file(MAKE_DIRECTORY ${SLUICE_SANITIZER_REPORTS})
+endif()
 
 # sluice_target(TARGET): the language level and the warnings that all of Sluice's C++ is built with.
 function(sluice_target target)

@@ -129,10 +129,10 @@ struct Loaded {
   pod_bpf* skeleton;
 };
 
-// Loaded and in use by no Datapath. They end with the process.
+// Loaded and in use by no Datapath. They end with the process, and are not taken apart before: so does the list.
 std::vector<Loaded>& idle() {
-  static std::vector<Loaded> all;
-  return all;
+  static auto* const all = new std::vector<Loaded>;
+  return *all;
 }
 
 pod_bpf* load(const Settings& settings) {
