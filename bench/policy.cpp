@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <stdexcept>
 
@@ -99,15 +100,17 @@ struct World {
     programs.pod("web", "10.0.0.5", "fd00::5", {.mac = loader::kHostMac})
         .pod("db", "10.0.0.6", "fd00::6", {.mac = loader::kHostMac});
     must(loader::program::prepare_pins(node.root()));
+    std::filesystem::create_directories(node.root().run());  // of its locks
     programs.pin_maps(node.root().maps());
     agent = std::make_unique<Policies>(must(Policies::open(node.root())));
     first_ms = update();
   }
 
-  /// Milliseconds until what the cluster says is in force.
-  double update() {
+  /// Milliseconds until what the cluster says is in force, where no more than `changed` has changed; null: all may
+  /// have.
+  double update(const std::vector<ObjectId>* changed = nullptr) {
     const auto begin = Clock::now();
-    must(agent->update(cluster, "node-1", local(), true, {}));
+    must(agent->update(cluster, "node-1", local(), true, {}, changed));
     return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
   }
 
@@ -177,12 +180,11 @@ void changes(const Worlds& worlds) {
     // One that is for the pods here, so that there is something to write.
     for (int change = 0; change < kChanges && world->policies > 0; change++) {
       Batch batch;
-      put(batch, {"NetworkPolicy", ns_of(0), "policy-0"}, {}, policy(0, 80));
       auto changed = policy(0, 80);
       changed.ingress.push_back(policy(1, static_cast<std::uint16_t>(1000 + change)).ingress[0]);
       put(batch, {"NetworkPolicy", ns_of(0), "policy-0"}, {}, changed);
-      (void)world->cluster.take(batch);
-      samples.push_back(world->update());
+      const auto ids = world->cluster.take(batch);
+      samples.push_back(world->update(&ids));
     }
     const auto maps = world->node.root().maps();
     std::printf("| %d | %.1f | %s | %zu | %zu | %zu |\n", world->policies, world->first_ms,

@@ -8,8 +8,8 @@
 #include "loader/state/policy/compile.hpp"
 #include "loader/state/policy/ports.hpp"
 #include "maps/bytes.hpp"
+#include "tests/policy/maps.hpp"
 #include "tests/policy/oracle.hpp"
-#include "tests/policy/policy_maps.hpp"
 #include "tests/policy/world.hpp"
 
 using namespace sluice;

@@ -8,8 +8,8 @@
 #include <set>
 
 #include "loader/state/policy/policies.hpp"
+#include "tests/policy/maps.hpp"
 #include "tests/policy/oracle.hpp"
-#include "tests/policy/policy_maps.hpp"
 #include "tests/policy/world.hpp"
 
 using namespace sluice;
@@ -246,54 +246,45 @@ TEST_CASE("a map without room refuses a change as a whole, and nothing of it is 
     const char* key;
     Size capacity;
     std::size_t (*used)(const PolicyMaps&);
-  } maps[] = {{"policyPorts", [](PolicyMaps & all) -> auto& {return all.ports.capacity;
-}
-, [](const PolicyMaps& all) { return all.ports.all.size(); }
-}
-, {"peers", [](PolicyMaps& all) -> auto& {return all.peers.capacity;
-}
-, [](const PolicyMaps& all) { return all.peers.all.size(); }
-}
-, {"ipcache", [](PolicyMaps& all) -> auto& {return all.ipcache.capacity;
-}
-, [](const PolicyMaps& all) { return all.ipcache.all.all().size(); }
-}
-, {"policies", [](PolicyMaps& all) -> auto& {return all.policies.capacity;
-}
-, [](const PolicyMaps& all) { return std::size_t{2} + in_force(all) - 1; }
-}
-,
-}
-;
-for (const auto& map : maps) {
-  CAPTURE(map.key);
-  std::size_t refused = 0;
-  for (unsigned seed = 1; seed <= 60 && refused < 10; seed++) {
-    CAPTURE(seed);
-    AgentNode node(seed);
-    node.start();
-    REQUIRE(is_done(node.update()));
-    // As large as what is there: a change that needs more finds no room.
-    map.capacity(node.maps) = static_cast<std::uint32_t>(map.used(node.maps));
-    node.start();
-    for (int change = 0; change < 4; change++) node.change();
-    const std::string before = node.maps.content();
-    const auto outcome = node.update();
-    if (outcome) continue;
-    refused++;
-    CHECK(outcome.failed_with(E2BIG));
-    CHECK(outcome.error().message.find(std::string("maps.") + map.key) != std::string::npos);
-    CHECK(node.maps.content() == before);
-    CHECK(node.update().failed_with(E2BIG));
-    CHECK(node.maps.content() == before);
-    map.capacity(node.maps) = 1 << 16;
-    node.start();
-    const auto probes = node.probes(60);
-    REQUIRE(is_done(node.update()));
-    CHECK(node.verdicts(probes) == node.promised(probes));
+  } maps[] = {
+      {"policyPorts", [](PolicyMaps& all) -> std::uint32_t& { return all.ports.capacity; },
+       [](const PolicyMaps& all) { return all.ports.all.size(); }},
+      {"peers", [](PolicyMaps& all) -> std::uint32_t& { return all.peers.capacity; },
+       [](const PolicyMaps& all) { return all.peers.all.size(); }},
+      {"ipcache", [](PolicyMaps& all) -> std::uint32_t& { return all.ipcache.capacity; },
+       [](const PolicyMaps& all) { return all.ipcache.all.all().size(); }},
+      {"policies", [](PolicyMaps& all) -> std::uint32_t& { return all.policies.capacity; },
+       [](const PolicyMaps& all) { return std::size_t{2} + in_force(all) - 1; }},
+  };
+  for (const auto& map : maps) {
+    CAPTURE(map.key);
+    std::size_t refused = 0;
+    for (unsigned seed = 1; seed <= 60 && refused < 10; seed++) {
+      CAPTURE(seed);
+      AgentNode node(seed);
+      node.start();
+      REQUIRE(is_done(node.update()));
+      // As large as what is there: a change that needs more finds no room.
+      map.capacity(node.maps) = static_cast<std::uint32_t>(map.used(node.maps));
+      node.start();
+      for (int change = 0; change < 4; change++) node.change();
+      const std::string before = node.maps.content();
+      const auto outcome = node.update();
+      if (outcome) continue;
+      refused++;
+      CHECK(outcome.failed_with(E2BIG));
+      CHECK(outcome.error().message.find(std::string("maps.") + map.key) != std::string::npos);
+      CHECK(node.maps.content() == before);
+      CHECK(node.update().failed_with(E2BIG));
+      CHECK(node.maps.content() == before);
+      map.capacity(node.maps) = 1 << 16;
+      node.start();
+      const auto probes = node.probes(60);
+      REQUIRE(is_done(node.update()));
+      CHECK(node.verdicts(probes) == node.promised(probes));
+    }
+    CHECK(refused >= 5);
   }
-  CHECK(refused >= 5);
-}
 }
 
 TEST_CASE("numbers come back: a long life needs no more of them than a short one") {

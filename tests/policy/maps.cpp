@@ -1,4 +1,4 @@
-#include "tests/policy/policy_maps.hpp"
+#include "tests/policy/maps.hpp"
 
 #include <cerrno>
 
