@@ -19,7 +19,6 @@ class Agent {
   void signal(int number) { process_->signal(number); }
   /// Ends it by a signal and waits for the end.
   void stop(int signal);
-  void signal(int number) { process_->signal(number); }
   void restart(int signal) {
     stop(signal);
     start();
