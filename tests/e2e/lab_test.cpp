@@ -275,7 +275,7 @@ TEST_CASE("a pod with its node's network is in the node's namespace and needs no
   const Cluster cluster(node_yaml(1) + pod_yaml("plain", "node-1") +
                         "---\nkind: Pod\napiVersion: v1\nmetadata: {name: agent, namespace: kube-system}\n"
                         "spec: {nodeName: node-1, hostNetwork: true}\n");
-  const auto agent = cluster.pod("agent");
+  const auto agent = cluster.pod("kube-system/agent");
   CHECK(agent.netns.same_as(cluster.node("node-1").netns));
   CHECK(agent.address(true).text() == "172.18.0.11");
   CHECK(cluster.exec("kube-system/agent", {"ping", "-c1", "-W2", cluster.pod("plain").address(true).text()}).status ==
