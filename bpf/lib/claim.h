@@ -28,23 +28,38 @@ static __always_inline bool claim_is_free(const struct packet *pkt, const struct
 	       addr_equal(&entry->to.dst, &pkt->key.addr[dir]);
 }
 
-static __always_inline bool claim_write(const struct packet *pkt, const struct decision *decision)
+/* Writes the partner where nobody has its key. 0: it is this connection's now; -EEXIST: another has it. The table itself may
+ * refuse, as it may with any entry (flow_insert). */
+static __always_inline int claim_write(const struct packet *pkt, const struct decision *decision)
 {
 	struct flow_key key = decision->partner_key;
+	int err;
 
-	if (!bpf_map_update_elem(&flows, &key, &decision->partner, BPF_NOEXIST))
-		return true;
-	return claim_is_free(pkt, &key) && !bpf_map_update_elem(&flows, &key, &decision->partner, BPF_ANY);
+	for (int i = 0; i < FLOW_INSERT_ATTEMPTS; i++) {
+		if (i)
+			counter_add(COUNTER_FLOW_INSERT_RETRIED);
+		err = bpf_map_update_elem(&flows, &key, &decision->partner, BPF_NOEXIST);
+		if (err == -EEXIST) {
+			if (!claim_is_free(pkt, &key))
+				return -EEXIST;
+			err = bpf_map_update_elem(&flows, &key, &decision->partner, BPF_ANY);
+		}
+		if (!err)
+			return 0;
+	}
+	counter_add(COUNTER_FLOW_INSERT_FAILED);
+	return -DROP_FLOW_TABLE;
 }
 
-/* Where a new connection is translated: fills and writes the partner of decision->entry, whose `to` is set but for the differences; decision->answer is the half of
- * what the server answers, decided already. */
+/* Where a new connection is translated: fills and writes the partner of decision->entry, whose `to` is set but for the
+ * differences; decision->answer is the half of what the server answers, decided already. */
 __noinline int claim(const struct packet *pkt)
 {
 	struct decision *decision = decision_here();
 	struct flow_translation *to, *back;
 	bool one_port;
 	__u8 dir;
+	int err;
 
 	if (!pkt || !decision)
 		return -DROP_INTERNAL;
@@ -67,6 +82,8 @@ __noinline int claim(const struct packet *pkt)
 		struct flow_half *mirror;
 		__u8 there;
 
+		if (i && !one_port && !l4_checksum_off(pkt->key.proto))
+			break; /* its ports are not ours to change: lib/nat.h */
 		if (i) {
 			__u32 port = CLAIM_PORT_FIRST + bpf_get_prandom_u32() % (65536 - CLAIM_PORT_FIRST);
 
@@ -87,8 +104,9 @@ __noinline int claim(const struct packet *pkt)
 		mirror->epoch = decision->entry.half[dir].epoch;
 		translation_diff(to, &pkt->key, one_port);
 		translation_diff(back, &decision->partner_key, one_port);
-		if (claim_write(pkt, decision))
-			return 0;
+		err = claim_write(pkt, decision);
+		if (err != -EEXIST)
+			return err;
 	}
 	return -DROP_NO_PORT;
 }

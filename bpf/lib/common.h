@@ -46,6 +46,8 @@
 
 #define CLOCK_NS_PER_S 1000000000ULL
 
+#define EEXIST 17
+
 /* A function that is big or cold is global (__noinline, not static): the kernel then verifies it once, by itself, and not
  * again on every path that leads to a call. It takes pointers of such a function as maybe NULL, so each is checked; and
  * before 6.3 it refuses what such a pointer leads to as a map's key, so keys are copied to the stack. */

@@ -310,10 +310,13 @@ __noinline int flow_write(struct __sk_buff *skb, const struct packet *pkt, struc
 	half->last_seen_ns = bpf_ktime_get_coarse_ns();
 	fresh->created_ns = half->last_seen_ns;
 	fresh->initiator = pkt->dir & 1;
-	if (flow_insert(&key, fresh))
+	if (flow_insert(&key, fresh)) {
 		counter_add(COUNTER_FLOW_CREATED);
-	else if (fresh->flags & FLOW_TRANSLATED)
+	} else if (fresh->flags & FLOW_TRANSLATED) {
+		key = decision->partner_key; /* what it has claimed is free again */
+		bpf_map_delete_elem(&flows, &key);
 		return -DROP_FLOW_TABLE;
+	}
 	if (runtime.observers)
 		event_packet(skb, pkt, fresh, event_kind(EVENT_NEW, DROP_NONE));
 	return 0;

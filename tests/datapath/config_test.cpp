@@ -103,6 +103,12 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
          node.known_address("10.9.0.0/16", 0, 0, 9);
          return node.from_pod("web", udp("10.0.0.5:1", "10.9.0.1:1"));
        }},
+      {DROP_NO_PORT,
+       [&] {
+         node.service("10.96.0.5:80", 132, {"10.0.0.6:80"}, {.id = 3});
+         node.from_pod("web", sctp("10.0.0.5:4", "10.0.0.6:80"));
+         return node.from_pod("web", sctp("10.0.0.5:4", "10.96.0.5:80"));
+       }},
       {DROP_REWRITE, [&] { return node.from_pod("web", plain.vlan(0).cut_to(16)); }},  // a tag, and no type behind it
   };
   // DROP_INTERNAL stands for "cannot be": element 0 of an array is always there.
@@ -110,7 +116,6 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
       {DROP_INTERNAL, "the maps it is about have all their elements"},
       {DROP_FOREIGN_VNI, "a test run has no tunnel: tests/e2e/overlay_test.cpp"},
       {DROP_NO_SUCH_POD, "a test run has no tunnel: tests/e2e/overlay_test.cpp"},
-      {DROP_NO_PORT, "16 ports at random would have to be taken; refusal_test.cpp has a table where they are"},
       {DROP_FLOW_TABLE, "an LRU makes room; refusal_test.cpp has a table that does not"}};
 #define X(number, name, text) CHECK_MESSAGE(rows.contains(DROP_##name) != out_of_reach.contains(DROP_##name), #name);
   SLUICE_DROP_REASONS(X)

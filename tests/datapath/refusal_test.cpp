@@ -1,5 +1,6 @@
 // A table that refuses an entry: no packet is lost without a word, and what happened is counted.
 #include <doctest/doctest.h>
+#include <netinet/in.h>
 
 #include "tests/datapath/datapath.hpp"
 #include "tests/datapath/families.hpp"
@@ -36,7 +37,9 @@ TEST_CASE("a flow that cannot be written down is delivered all the same, and eac
   }
 }
 
-TEST_CASE("a translated connection that cannot be written down is dropped, since nobody could answer it") {
+TEST_CASE(
+    "a translated connection that cannot be written down is dropped, since nobody could answer it, and leaves "
+    "nothing") {
   const Packet sent = udp("10.0.0.5:999", "10.96.0.1:53");
   for (const bool half_fits : {false, true}) {
     CAPTURE(half_fits);
@@ -44,8 +47,26 @@ TEST_CASE("a translated connection that cannot be written down is dropped, since
     two_pods(node);
     node.service("10.96.0.1:53", 17, {"10.0.0.6:53"});
     REQUIRE(node.from_pod("web", kFirst) == delivered_to("db"));
-    CHECK(node.from_pod("web", sent) == dropped(half_fits ? DROP_FLOW_TABLE : DROP_NO_PORT));
+    for (unsigned packets = 1; packets <= 2; packets++) {
+      CHECK(node.from_pod("web", sent) == dropped(DROP_FLOW_TABLE));
+      CHECK(node.counter(COUNTER_FLOW_INSERT_FAILED) == packets);
+      CHECK(node.counter(COUNTER_FLOW_INSERT_RETRIED) == 3 * packets);
+      CHECK(node.flows().size() == 1);
+    }
+    CHECK(node.counter(COUNTER_FLOW_CREATED) == 1);
   }
+}
+
+TEST_CASE("a connection for which every port that is tried is taken is dropped with a reason of its own") {
+  // SCTP's checksum is over its ports: it keeps the client's, or goes nowhere.
+  Datapath node;
+  two_pods(node);
+  node.service("10.96.0.1:53", IPPROTO_SCTP, {"10.0.0.6:53"});
+  REQUIRE(node.from_pod("web", sctp("10.0.0.5:999", "10.0.0.6:53")) == delivered_to("db"));
+  CHECK(node.from_pod("web", sctp("10.0.0.5:999", "10.96.0.1:53")) == dropped(DROP_NO_PORT));
+  CHECK(node.from_pod("web", sctp("10.0.0.5:998", "10.96.0.1:53"), sctp("10.0.0.5:998", "10.0.0.6:53")) ==
+        delivered_to("db"));
+  CHECK(node.flows().size() == 3);
 }
 
 TEST_CASE("a first fragment whose ports cannot be kept is delivered, and the loss counted") {
