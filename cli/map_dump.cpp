@@ -22,6 +22,7 @@ std::string mac_text(const unsigned char (&bytes)[6]) {
 }
 
 std::string origin_text(std::uint32_t origin) {
+  if (origin == FLOW_ORIGIN_UPLINK) return "uplink";
   const std::uint32_t ifindex = origin & ~FLOW_ORIGIN_HOST;
   return (origin & FLOW_ORIGIN_HOST) != 0 ? fmt::format("{} (host)", ifindex) : std::to_string(ifindex);
 }

@@ -121,6 +121,24 @@ Result<Listing> dump_nodes(const Root& root) {
   return listing;
 }
 
+Result<Listing> dump_uplinks(const Root& root) {
+  Listing listing({{"ifindex", "UPLINK"},
+                   {"v4", "IPV4 SOURCE"},
+                   {"v6", "IPV6 SOURCE"},
+                   {"mtu", "MTU"},
+                   {"keptPortsFirst", "KEPT PORTS FROM"},
+                   {"keptPortsLast", "TO"}});
+  const auto map = TRY(maps::open<maps::Uplinks>(root.maps()));
+  const auto source = [](const maps::addr& address) {
+    return Address(address) == Address() ? nothing() : Cell(Address(address).text());
+  };
+  TRY(map.each([&](std::uint32_t ifindex, const maps::uplink& uplink) {
+    listing.add({ifindex, source(uplink.v4), source(uplink.v6), uplink.mtu, uplink.ports_first, uplink.ports_last});
+  }));
+  listing.sort({"ifindex"});
+  return listing;
+}
+
 Result<Listing> dump_policies(const Root& root) {
   Listing listing({{"policy", "POLICY"}, {"flags", "FLAGS"}, {"portLengths", "PORT PREFIXES"}});
   const auto map = TRY(maps::open<maps::Policies>(root.maps()));
@@ -175,15 +193,11 @@ Result<Listing> dump_peers(const Root& root) {
 }  // namespace
 
 std::vector<MapDump> rule_map_dumps() {
-  return {{maps::Services::kName, dump_services},
-          {maps::BackendSlots::kName, dump_backend_slots},
-          {maps::Backends::kName, dump_backends},
-          {maps::SourceRanges::kName, dump_source_ranges},
-          {maps::Affinity::kName, dump_affinity},
-          {maps::Ipcache::kName, dump_ipcache},
-          {maps::Nodes::kName, dump_nodes},
-          {maps::Policies::kName, dump_policies},
-          {maps::PolicyPorts::kName, dump_policy_ports},
+  return {{maps::Services::kName, dump_services}, {maps::BackendSlots::kName, dump_backend_slots},
+          {maps::Backends::kName, dump_backends}, {maps::SourceRanges::kName, dump_source_ranges},
+          {maps::Affinity::kName, dump_affinity}, {maps::Ipcache::kName, dump_ipcache},
+          {maps::Nodes::kName, dump_nodes},       {maps::Uplinks::kName, dump_uplinks},
+          {maps::Policies::kName, dump_policies}, {maps::PolicyPorts::kName, dump_policy_ports},
           {maps::Peers::kName, dump_peers}};
 }
 

@@ -69,6 +69,21 @@ Result<std::vector<T>> read_list(const YAML::Node& node) {
   return items;
 }
 
+Result<std::optional<bool>> read_masquerade(const YAML::Node& node) {
+  if (node.IsScalar() && node.Scalar() == "auto") return std::optional<bool>();
+  const auto on = read_switch(node);
+  if (!on) return bad("must be auto, true or false");
+  return std::optional(*on);
+}
+
+Result<std::optional<std::vector<std::string>>> read_uplinks(const YAML::Node& node) {
+  if (node.IsScalar() && node.Scalar() == "auto") return std::optional<std::vector<std::string>>();
+  if (!node.IsSequence()) return bad("must be auto, or a list of interfaces");
+  std::vector<std::string> names;
+  for (const YAML::Node& item : node) names.push_back(TRY(read_text(item)));
+  return std::optional(std::move(names));
+}
+
 Result<AttachMode> read_attach_mode(const YAML::Node& node) {
   const std::string text = TRY(read_text(node));
   if (text == "auto") return AttachMode::kAuto;
@@ -174,6 +189,9 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
                            {"nodeAddresses", into(config.node_addresses, read_list<Address>)},
                            {"podCIDRs", into(config.pod_cidrs, read_list<Prefix>)},
                            {"mode", into(config.mode, read_mode)},
+                           {"uplinks", into(config.uplinks, read_uplinks)},
+                           {"masquerade", into(config.masquerade, read_masquerade)},
+                           {"nonMasqueradeCIDRs", into(config.non_masquerade_cidrs, read_list<Prefix>)},
                            {"vni", into(config.vni, number_reader<std::uint32_t>(1, (1L << 24) - 1))},
                            {"tunnelPort", into(config.tunnel_port, number_reader<std::uint16_t>(1, 65535))},
                            {"mtu", into(config.mtu, read_mtu)},
@@ -191,6 +209,9 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
   } catch (const YAML::Exception& error) {
     return bad(file_name + ": " + error.what());
   }
+  if (config.pod_cidrs.size() + config.non_masquerade_cidrs.size() > kMostUnmasqueraded)
+    return bad(file_name + ": nonMasqueradeCIDRs and podCIDRs have more than " + std::to_string(kMostUnmasqueraded) +
+               " blocks together");
   return config;
 }
 

@@ -74,7 +74,11 @@ struct NodeConfig {
   std::uint32_t vni = 4096;          ///< of the overlay, the same on all nodes: 1 to 2^24 - 1
   std::uint16_t tunnel_port = 8472;  ///< UDP, the same on all nodes
   std::vector<Prefix> pod_cidrs;     ///< at most one of each family is given to a pod
-  int mtu = 0;                       ///< of the pods' interfaces; 0: that of the uplink, less what a tunnel needs
+  /// Interfaces to the world. nullopt: those of the default routes, else the one that has a node address.
+  std::optional<std::vector<std::string>> uplinks;
+  std::optional<bool> masquerade;            ///< nullopt: with the overlay
+  std::vector<Prefix> non_masquerade_cidrs;  ///< reached by pods under their own addresses, as their blocks are
+  int mtu = 0;  ///< of the pods' interfaces; 0: that of the uplink, less what a tunnel needs
   AttachMode pod_attach = AttachMode::kAuto;
   bool forwarding = true;  ///< switch on IP forwarding in the node's namespace
   std::optional<SocketAddress> metrics_address = SocketAddress{Address::parse("127.0.0.1").value_or({}), 10249};
@@ -84,10 +88,16 @@ struct NodeConfig {
   MapSizes maps;
   bool operator==(const NodeConfig&) const = default;
 
+  /// What pods send to the world leaves under the node's address.
+  [[nodiscard]] bool masquerades() const { return masquerade.value_or(mode == Mode::kOverlay); }
+
   /// ENOENT is not an error: the defaults. EINVAL: the file is malformed; names the file, the line and the key.
   static Result<NodeConfig> read(const Root& root);
   static Result<NodeConfig> parse(const std::string& yaml, const std::string& file_name);
 };
+
+/// The most blocks that nonMasqueradeCIDRs and podCIDRs may have together: the programs compare one after the other.
+inline constexpr std::size_t kMostUnmasqueraded = 32;
 
 /// The address of the pods' default gateway, the same on every node: no packet is ever sent to it, it only has the
 /// neighbour entry (RFC 3927 and RFC 4291 link-local).

@@ -36,7 +36,10 @@
 	X(28, FOREIGN_TUNNEL, "tunnel does not come from the node that the sender's address is behind")               \
 	X(29, FOREIGN_VNI, "tunnel has the network identifier (VNI) of another cluster")                              \
 	X(30, NO_SUCH_POD, "tunnel brought a packet for an address that is no pod's of this node")                    \
-	X(31, NO_TUNNEL, "way to the destination's node is not known: its address or this node's tunnel device")
+	X(31, NO_TUNNEL, "way to the destination's node is not known: its address or this node's tunnel device")      \
+	X(32, NO_UPLINK, "way to the world is not known: the interface is none of this node's uplinks")               \
+	X(33, NO_SOURCE, "node has no address of the packet's family on the uplink, to send it under")                \
+	X(34, NODE_BACKEND, "service's endpoint is this node itself, where outside clients are not sent by it")
 
 SLUICE_LAYOUTS_BEGIN
 

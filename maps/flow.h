@@ -37,11 +37,15 @@ enum flow_delivery {
 	FLOW_TO_DEVICE = 2, /* out of egress_ifindex, through its qdisc */
 	FLOW_TO_STACK = 3,  /* the host's stack goes on with it */
 	FLOW_TO_TUNNEL = 4, /* to another node by the tunnel device egress_ifindex */
+	FLOW_TO_UPLINK = 5, /* to the world by the uplink egress_ifindex, to the next hop that the node's routes say */
 };
 
 /* In flow_half.origin: the packet comes out of the host's stack to the interface (to_pod), not in from it (from_pod).
  * An ifindex is a positive int, so this bit is free. */
 #define FLOW_ORIGIN_HOST (1U << 31)
+
+/* It comes from the world, by whichever uplink: no interface has the index 0. */
+#define FLOW_ORIGIN_UPLINK FLOW_ORIGIN_HOST
 
 /* The TCP flags as they stand in the header's byte 13 (RFC 9293, 3.1). */
 #define TCP_FLAG_FIN_BIT 0x01

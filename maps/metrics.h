@@ -7,10 +7,11 @@
 #include "maps/types.h"
 
 /* Where the datapath sees a packet. Never renumbered. */
-#define SLUICE_HOOKS(X)                                                \
-	X(0, FROM_POD, "from_pod", "what a pod sends")                 \
-	X(1, TO_POD, "to_pod", "what the host's stack sends to a pod") \
-	X(2, FROM_OVERLAY, "from_overlay", "what other nodes send through the tunnel")
+#define SLUICE_HOOKS(X)                                                                \
+	X(0, FROM_POD, "from_pod", "what a pod sends")                                 \
+	X(1, TO_POD, "to_pod", "what the host's stack sends to a pod")                 \
+	X(2, FROM_OVERLAY, "from_overlay", "what other nodes send through the tunnel") \
+	X(3, FROM_UPLINK, "from_uplink", "what the world sends to Services and answers to pods")
 
 #define SLUICE_COUNTERS(X)                                                                                         \
 	X(0, FLOW_CREATED, "flow_created", "connections that got a flow entry")                                    \

@@ -137,6 +137,8 @@ std::string flow_delivery_name(std::uint32_t delivery) {
       return "stack";
     case FLOW_TO_TUNNEL:
       return "tunnel";
+    case FLOW_TO_UPLINK:
+      return "uplink";
     default:
       return "delivery_" + std::to_string(delivery);
   }

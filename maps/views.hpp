@@ -16,6 +16,7 @@
 #include "maps/policy.h"
 #include "maps/runtime.h"
 #include "maps/service.h"
+#include "maps/uplink.h"
 
 namespace sluice::maps {
 
@@ -42,6 +43,11 @@ struct Ipcache : Map<ipcache_key, ipcache_entry> {
 struct Nodes : Map<std::uint32_t, node> {
   using Map::Map;
   static constexpr const char* kName = "nodes";
+};
+
+struct Uplinks : Map<std::uint32_t, uplink> {
+  using Map::Map;
+  static constexpr const char* kName = "uplinks";
 };
 
 struct Policies : Map<std::uint32_t, policy> {

@@ -1,16 +1,16 @@
 /* A translated connection claims the tuple that its packets have behind the translation, by writing the partner entry
  * under it only where no live connection has it: first with the client's own port, then with others, at random (RFC 6056,
- * 3.3.1), a bounded number of times. Reads and writes `flows`. */
+ * 3.3.1), a bounded number of times. One that leaves under the node's address takes no port from the node itself. Reads and writes `flows`. */
 #ifndef SLUICE_BPF_CLAIM_H
 #define SLUICE_BPF_CLAIM_H
 
 #include "lib/common.h"
 #include "lib/flow.h"
+#include "lib/masquerade.h"
 #include "lib/nat.h"
 #include "lib/packet.h"
 
-#define CLAIM_ATTEMPTS   16
-#define CLAIM_PORT_FIRST 1024 /* RFC 6056, 3.2 */
+#define CLAIM_ATTEMPTS 16
 
 /* The entry under `key` is of nobody any more, or of an earlier life of this same connection. Two CPUs may both find it so
  * and both take it: the later one wins, the other connection's answers stay away and its client tries again. */
@@ -30,11 +30,14 @@ static __always_inline bool claim_is_free(const struct packet *pkt, const struct
 
 /* Writes the partner where nobody has its key. 0: it is this connection's now; -EEXIST: another has it. The table itself may
  * refuse, as it may with any entry (flow_insert). */
-static __always_inline int claim_write(const struct packet *pkt, const struct decision *decision)
+__noinline int claim_write(const struct packet *pkt, const struct decision *decision)
 {
-	struct flow_key key = decision->partner_key;
+	struct flow_key key;
 	int err;
 
+	if (!pkt || !decision)
+		return -DROP_INTERNAL;
+	key = decision->partner_key;
 	for (int i = 0; i < FLOW_INSERT_ATTEMPTS; i++) {
 		if (i)
 			counter_add(COUNTER_FLOW_INSERT_RETRIED);
@@ -53,7 +56,7 @@ static __always_inline int claim_write(const struct packet *pkt, const struct de
 
 /* Where a new connection is translated: fills and writes the partner of decision->entry, whose `to` is set but for the
  * differences; decision->answer is the half of what the server answers, decided already. */
-__noinline int claim(const struct packet *pkt)
+__noinline int claim(struct __sk_buff *skb, const struct packet *pkt)
 {
 	struct decision *decision = decision_here();
 	struct flow_translation *to, *back;
@@ -85,12 +88,12 @@ __noinline int claim(const struct packet *pkt)
 		if (i && !one_port && !l4_checksum_off(pkt->key.proto))
 			break; /* its ports are not ours to change: lib/nat.h */
 		if (i) {
-			__u32 port = CLAIM_PORT_FIRST + bpf_get_prandom_u32() % (65536 - CLAIM_PORT_FIRST);
-
-			to->sport = bpf_htons(port);
+			to->sport = source_port_random(decision);
 			if (one_port)
 				to->dport = to->sport;
 		}
+		if (decision->as_node && !source_port_free(skb, pkt, decision))
+			continue;
 		there = partner_key(&decision->partner_key, to, pkt->key.proto) & 1;
 		decision->partner.initiator = there;
 		decision->partner.met = !there;
@@ -101,6 +104,7 @@ __noinline int claim(const struct packet *pkt)
 		mirror->tcp_flags = pkt->tcp_flags;
 		mirror->last_seen_ns = decision->partner.created_ns;
 		mirror->egress_ifindex = decision->entry.half[dir].egress_ifindex;
+		mirror->delivery = decision->entry.half[dir].delivery;
 		mirror->epoch = decision->entry.half[dir].epoch;
 		translation_diff(to, &pkt->key, one_port);
 		translation_diff(back, &decision->partner_key, one_port);

@@ -29,6 +29,8 @@
 
 #define PACKET_HOST 0 /* skb->pkt_type: for us */
 
+#define BPF_F_CURRENT_NETNS (-1)
+
 /* Reads a field of the context in one load at its own offset. Left alone, clang may compute a pointer to a field that is
  * read on two paths, and the verifier refuses a context pointer that was moved. */
 #define ctx_load(skb, field)                                                                \

@@ -30,6 +30,15 @@ const volatile bool cfg_overlay = false;
 const volatile __u32 cfg_vni = 0;
 const volatile __u8 cfg_tunnel_mac[6] = {};
 
+const volatile __u16 cfg_tunnel_port = 0;
+
+/* What pods send to the world leaves under the node's address, unless it is for one of these blocks. */
+#define UNMASQUERADED_MAX 32
+const volatile bool cfg_masquerade = false;
+const volatile __u32 cfg_unmasqueraded_count = 0;
+const volatile struct addr cfg_unmasqueraded[UNMASQUERADED_MAX] = {};
+const volatile struct addr cfg_unmasqueraded_mask[UNMASQUERADED_MAX] = {};
+
 /* The most ICMP errors a second that each CPU sends (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f). */
 const volatile __u32 cfg_icmp_errors_per_second = 1000;
 

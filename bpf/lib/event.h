@@ -120,7 +120,7 @@ __noinline int event_packet(struct __sk_buff *skb, const struct packet *pkt, con
 	event->type = type_and_reason >> 8;
 	event->reason = type_and_reason & 0xff;
 	event->hook = pkt->hook;
-	event->ifindex = pkt->origin & ~FLOW_ORIGIN_HOST;
+	event->ifindex = skb->ifindex;
 	event->length = skb->len;
 	event->tcp_flags = pkt->tcp_flags;
 	addr_copy(&event->src, packet_src(pkt));

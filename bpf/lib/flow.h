@@ -28,12 +28,23 @@ struct {
 	__type(value, struct flow_entry);
 } flows SEC(".maps");
 
-/* One end of a connection, and what the slow path is deciding: too large for the stack beside struct packet. Programs run with bottom halves off and no
- * program of this hook runs inside another, so each CPU needs one. */
+/* Where an end of a connection is, seen from this node: lib/way.h. */
+enum place {
+	PLACE_STACK = 0, /* the node itself, and all that its stack has the way to */
+	PLACE_POD,       /* a pod of this node */
+	PLACE_NODE,      /* behind another node's tunnel */
+	PLACE_UPLINK,    /* the world, by an uplink */
+};
+
+/* One end of a connection, and what the slow path is deciding: too large for the stack beside struct packet. Programs run
+ * with bottom halves off and no program of this hook runs inside another, so each CPU needs one. */
 struct end {
 	struct addr addr;
 	struct endpoint pod;      /* ifindex 0: it is no pod of this node */
 	struct pod_policy policy; /* the pod's, of the generation that decides */
+	__u32 via;                /* PLACE_NODE: the node's number; PLACE_UPLINK: the uplink's ifindex */
+	__u8 place;               /* enum place */
+	__u8 pad[3];
 };
 
 struct decision {
@@ -42,11 +53,11 @@ struct decision {
 	struct flow_half answer;   /* of what comes back, where that meets the partner */
 	struct flow_entry partner; /* of the key behind the translation, where the entry is translated */
 	struct flow_key partner_key;
-	bool continues;  /* the packet goes on with the connection whose entry is known */
-	bool forgotten;  /* and leaves nothing behind */
-	__u8 generation; /* of policy, that decides: maps/runtime.h */
-	__u8 pad;
-	__u32 node; /* which other node the packet goes to or has come from by a tunnel; 0: none */
+	bool continues;                /* the packet goes on with the connection whose entry is known */
+	bool forgotten;                /* and leaves nothing behind */
+	bool as_node;                  /* its source becomes the node's address: lib/masquerade.h */
+	__u8 generation;               /* of policy, that decides: maps/runtime.h */
+	__u16 ports_first, ports_last; /* where as_node: see struct uplink */
 };
 
 struct {
@@ -159,6 +170,7 @@ __noinline int flow_partner_refresh(const struct packet *pkt, const struct flow_
 		mirror->bytes = half->bytes;
 		mirror->tcp_flags = half->tcp_flags;
 		mirror->egress_ifindex = half->egress_ifindex;
+		mirror->delivery = half->delivery;
 		mirror->epoch = half->epoch;
 		return 0;
 	}

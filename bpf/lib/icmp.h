@@ -94,15 +94,21 @@ __noinline int icmp_checksum(struct __sk_buff *skb, __u32 off, __u32 length, __u
 	return length ? -1 : checksum_fold(sum);
 }
 
-/* Turns the frame around: back to the pod that sent it. */
+/* Turns the frame around: back to the pod that sent it, or to the router that brought it. */
 static __always_inline int l2_turn_around(struct __sk_buff *skb)
 {
 	struct l2_pair l2;
 
 	if (bpf_skb_load_bytes(skb, 0, &l2, sizeof(l2)))
 		return -DROP_PARSE_SHORT;
-	__builtin_memcpy(l2.dst, l2.src, sizeof(l2.dst));
-	host_mac_copy(l2.src);
+	if (l2.dst[0] & 1) /* a pod's question to whom it may concern */
+		host_mac_copy(l2.dst);
+	for (int i = 0; i < 6; i++) {
+		__u8 receiver = l2.dst[i];
+
+		l2.dst[i] = l2.src[i];
+		l2.src[i] = receiver;
+	}
 	return bpf_skb_store_bytes(skb, 0, &l2, sizeof(l2), 0) ? -DROP_REWRITE : 0;
 }
 

@@ -23,4 +23,10 @@ static __always_inline const struct ipcache_entry *ipcache_lookup(const struct a
 	return bpf_map_lookup_elem(&ipcache, &key);
 }
 
+/* `generation` is that of policy which decides. */
+static __always_inline __u32 ipcache_identity(const struct ipcache_entry *entry, __u32 generation)
+{
+	return entry->classes[GENERATION(generation)].identity;
+}
+
 #endif

@@ -46,25 +46,15 @@ __noinline int decide_from_overlay(struct __sk_buff *skb, struct packet *pkt, st
 		translation_keep(&decision->entry, known);
 	}
 	target_find(pkt, decision);
-	if (!decision->target.pod.ifindex)
+	decision->source.place = PLACE_NODE;
+	decision->source.via = node;
+	target_place(decision, known, pkt->dir & 1);
+	/* A tunnel leads to pods, and the answers of pods to whom this node has sent there. */
+	if (decision->target.place != PLACE_POD && decision->target.place != PLACE_UPLINK)
 		return -DROP_NO_SUCH_POD;
 	addr_copy(&decision->source.addr, &src);
-	decision->node = node;
 	decision->continues = known;
 	return connection_judge(skb, pkt, known, decision);
-}
-
-/* Into the pod, and its answers back through the tunnel. */
-__noinline int way_from_overlay(const struct packet *pkt)
-{
-	struct decision *decision = decision_here();
-	__u8 dir;
-
-	if (!pkt || !decision)
-		return -DROP_INTERNAL;
-	dir = pkt->dir & 1;
-	return halves_with_node(&decision->entry.half[!dir], &decision->entry.half[dir], &decision->target.pod,
-				decision->node);
 }
 
 #endif

@@ -1,5 +1,6 @@
-/* The slow path's decision: who may send what where, and which way it goes. Both directions of a connection are decided
- * at its first packet, into the entries that flow_write and claim then keep. Reads `endpoints`; writes `decision_scratch`. */
+/* The slow path's decision: who may send what where, and where each end is (lib/way.h). Both directions of a connection are
+ * decided at its first packet, into the entries that flow_write and claim then keep. Reads `endpoints` and `ipcache`;
+ * writes `decision_scratch`. */
 #ifndef SLUICE_BPF_ROUTE_H
 #define SLUICE_BPF_ROUTE_H
 
@@ -10,73 +11,10 @@
 #include "lib/flow.h"
 #include "lib/ipcache.h"
 #include "lib/judge.h"
+#include "lib/masquerade.h"
 #include "lib/neighbour.h"
 #include "lib/packet.h"
 #include "lib/tunnel.h"
-
-static __always_inline void l2_set(struct l2_pair *l2, const __u8 *dst, const __u8 *src)
-{
-	__builtin_memcpy(l2->dst, dst, sizeof(l2->dst));
-	__builtin_memcpy(l2->src, src, sizeof(l2->src));
-}
-
-/* The half of packets that go from the pod `from` to the pod `to`, both of this node. */
-static __always_inline void half_between(struct flow_half *half, const struct endpoint *from, const struct endpoint *to,
-					 const __u8 *host_mac)
-{
-	half->origin = from->ifindex;
-	half->egress_ifindex = to->ifindex;
-	l2_set(&half->l2_in, host_mac, from->pod_mac);
-	l2_set(&half->l2_out, to->pod_mac, host_mac);
-	if ((from->flags | to->flags) & ENDPOINT_THROUGH_STACK) {
-		half->delivery = FLOW_TO_STACK;
-		return;
-	}
-	half->delivery = to->flags & ENDPOINT_SHAPED ? FLOW_TO_DEVICE : FLOW_TO_PEER;
-	half->mtu = to->mtu;
-}
-
-/* The two halves between a pod and whoever is behind the host's stack. */
-static __always_inline void halves_with_stack(struct flow_half *sent, struct flow_half *received,
-					      const struct endpoint *pod, const __u8 *host_mac)
-{
-	sent->origin = pod->ifindex;
-	sent->delivery = FLOW_TO_STACK;
-	l2_set(&sent->l2_in, host_mac, pod->pod_mac);
-	received->origin = pod->ifindex | FLOW_ORIGIN_HOST;
-	received->delivery = FLOW_TO_STACK;
-}
-
-/* The two halves between a pod and whoever is behind another node's tunnel. What the pod sends does not pass the host's
- * stack, which knows no way there. */
-static __always_inline int halves_with_node(struct flow_half *sent, struct flow_half *received,
-					    const struct endpoint *pod, __u32 id)
-{
-	const struct node *here = node_lookup(NODE_HERE), *there = node_lookup(id);
-	__u8 host_mac[6];
-
-	if (!here || !here->ifindex || !there || !node_exists(there))
-		return -DROP_NO_TUNNEL;
-	host_mac_copy(host_mac);
-	sent->origin = pod->ifindex;
-	sent->egress_ifindex = here->ifindex;
-	sent->delivery = FLOW_TO_TUNNEL;
-	sent->mtu = here->mtu - (addr_is_v4(&there->address) ? TUNNEL_OVERHEAD_V4 : TUNNEL_OVERHEAD_V6);
-	l2_set(&sent->l2_in, host_mac, pod->pod_mac);
-	sent->node = id;
-
-	received->origin = here->ifindex;
-	received->from_node = id;
-	received->egress_ifindex = pod->ifindex;
-	l2_set(&received->l2_out, pod->pod_mac, host_mac);
-	if (pod->flags & ENDPOINT_THROUGH_STACK) {
-		received->delivery = FLOW_TO_STACK;
-		return 0;
-	}
-	received->delivery = pod->flags & ENDPOINT_SHAPED ? FLOW_TO_DEVICE : FLOW_TO_PEER;
-	received->mtu = pod->mtu;
-	return 0;
-}
 
 static __always_inline struct decision *decision_begin(void)
 {
@@ -146,17 +84,45 @@ static __always_inline void target_find(const struct packet *pkt, struct decisio
 	end_find(&decision->target, decision->generation);
 }
 
-/* The other node whose tunnel leads to `end`; 0: none. Nodes themselves are reached without one. */
-static __always_inline __u32 node_behind(const struct end *end, __u32 generation)
+/* The other node whose tunnel leads to the target; 0: none. Nodes themselves are reached without one, but for the answers to
+ * what has come from one by its tunnel (it has translated an outside client's address to its own). */
+static __always_inline __u32 node_behind(const struct end *target, __u8 delivery, __u32 generation)
 {
 	const struct ipcache_entry *entry;
 	struct addr addr;
 
-	if (!cfg_overlay || end->pod.ifindex)
+	if (!cfg_overlay)
 		return 0;
-	addr_copy(&addr, &end->addr);
+	addr_copy(&addr, &target->addr);
 	entry = ipcache_lookup(&addr);
-	return entry && entry->classes[GENERATION(generation)].identity != IDENTITY_REMOTE_NODE ? entry->node : 0;
+	if (!entry || (ipcache_identity(entry, generation) == IDENTITY_REMOTE_NODE && delivery != FLOW_TO_TUNNEL))
+		return 0;
+	return entry->node;
+}
+
+/* Where the target is, as far as that does not depend on where the packet comes from. A packet of a known
+ * connection goes on to where those before it went. */
+static __always_inline void target_place(struct decision *decision, const struct flow_entry *known, __u8 dir)
+{
+	struct end *target = &decision->target;
+	__u8 delivery = FLOW_UNDECIDED;
+	__u32 egress = 0;
+
+	if (known) {
+		barrier_var(
+			known); /* clang computes the half's address ahead of the test, which the verifier refuses */
+		delivery = known->half[dir].delivery;
+		egress = known->half[dir].egress_ifindex;
+	}
+
+	if (target->pod.ifindex) {
+		target->place = PLACE_POD;
+	} else if ((target->via = node_behind(target, delivery, decision->generation))) {
+		target->place = PLACE_NODE;
+	} else if (delivery == FLOW_TO_UPLINK) {
+		target->place = PLACE_UPLINK;
+		target->via = egress;
+	}
 }
 
 /* Asks policy about the connection that this packet belongs to. */
@@ -173,23 +139,6 @@ static __always_inline int connection_judge(struct __sk_buff *skb, struct packet
 		return judge(skb, pkt, decision, pkt->key.port[dir], false);
 	port = decision->entry.flags & FLOW_TRANSLATED ? decision->entry.to.dport : pkt->key.port[!dir];
 	return judge(skb, pkt, decision, port, true);
-}
-
-/* Both halves of a connection between the pod that sent the packet and its target, which is reached directly where it is a
- * pod of this node. */
-static __always_inline void halves_from_pod(struct flow_half *sent, struct flow_half *received,
-					    const struct decision *decision, bool direct)
-{
-	const struct endpoint *source = &decision->source.pod, *target = &decision->target.pod;
-	__u8 host_mac[6];
-
-	host_mac_copy(host_mac);
-	if (direct) {
-		half_between(sent, source, target, host_mac);
-		half_between(received, target, source, host_mac);
-	} else {
-		halves_with_stack(sent, received, source, host_mac);
-	}
 }
 
 /* A packet that a pod sends, of a connection that is not decided: whom it is for, and whether it may go there. */
@@ -231,12 +180,12 @@ __noinline int decide_from_pod(struct __sk_buff *skb, struct packet *pkt, struct
 	return connection_judge(skb, pkt, known, decision);
 }
 
-/* Where the packet goes, and where its answers go. `known` is the entry that was looked up. */
-__noinline int way_from_pod(struct packet *pkt, const struct flow_entry *known)
+/* Where the packet goes to. `known` is the entry that was looked up. */
+__noinline int place_from_pod(struct __sk_buff *skb, const struct packet *pkt, const struct flow_entry *known)
 {
 	struct decision *decision = decision_here();
-	struct flow_half *received;
-	bool direct;
+	struct addr dst;
+	__u32 uplink;
 	__u8 dir;
 
 	if (!pkt || !decision)
@@ -244,25 +193,30 @@ __noinline int way_from_pod(struct packet *pkt, const struct flow_entry *known)
 	if (!decision->continues)
 		known = NULL;
 	dir = pkt->dir & 1;
-	received = decision->entry.flags & FLOW_TRANSLATED ? &decision->answer : &decision->entry.half[!dir];
-	decision->answer.epoch = decision->entry.half[dir].epoch;
-	decision->node = node_behind(&decision->target, decision->generation);
-	if (decision->node)
-		return halves_with_node(&decision->entry.half[dir], received, &decision->source.pod, decision->node);
-	direct = decision->target.pod.ifindex;
+	decision->source.place = PLACE_POD;
+	target_place(decision, known, dir);
 	/* An answer goes the way that the question came: the stack may have translated addresses (a host port, say). */
-	if (known && (known->initiator & 1) != dir && (known->half[!dir].origin & FLOW_ORIGIN_HOST))
-		direct = false;
-	halves_from_pod(&decision->entry.half[dir], received, decision, direct);
-	return 0;
+	if (decision->target.place == PLACE_POD && known && (known->initiator & 1) != dir &&
+	    (known->half[!dir].origin & FLOW_ORIGIN_HOST))
+		decision->target.place = PLACE_STACK;
+	addr_copy(&dst, &decision->target.addr);
+	if (decision->target.place != PLACE_STACK || known || pkt->is_icmp_error ||
+	    !masqueraded(pkt, &dst, decision->generation))
+		return 0;
+	uplink = uplink_towards(skb, pkt, &dst);
+	if (!uplink)
+		return 0;
+	decision->target.place = PLACE_UPLINK;
+	decision->target.via = uplink;
+	return source_translate(pkt, decision, uplink);
 }
 
 /* A packet that the host's stack sends to a pod, of a connection that is not decided. */
 __noinline int decide_to_pod(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
 {
 	struct decision *decision;
-	__u8 host_mac[6], dir;
 	int err;
+	__u8 dir;
 
 	if (!pkt)
 		return -DROP_INTERNAL;
@@ -285,8 +239,7 @@ __noinline int decide_to_pod(struct __sk_buff *skb, struct packet *pkt, struct f
 	if (err)
 		return err;
 
-	host_mac_copy(host_mac);
-	halves_with_stack(&decision->entry.half[!dir], &decision->entry.half[dir], &decision->target.pod, host_mac);
+	decision->target.place = PLACE_POD;
 	/* An error from somewhere on the way may outlive what is known of its connection; the pod's own stack judges it. */
 	decision->forgotten = pkt->is_icmp_error && !known;
 	decision->continues = known;

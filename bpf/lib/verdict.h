@@ -15,9 +15,12 @@
 #include "lib/runtime.h"
 #include "lib/tunnel.h"
 
-/* Into the pod behind this interface, as if it came from its gateway. A question may have been a broadcast. */
-static __always_inline int reply(struct __sk_buff *skb)
+/* Back to who has sent it: into the pod behind this interface, as if it came from its gateway, or out of the uplink. A
+ * question may have been a broadcast. */
+static __always_inline int reply(struct __sk_buff *skb, const struct packet *pkt)
 {
+	if (pkt->hook == HOOK_FROM_UPLINK)
+		return bpf_redirect(skb->ifindex, 0);
 	bpf_skb_change_type(skb, PACKET_HOST);
 	return bpf_redirect_peer(skb->ifindex, 0);
 }
@@ -44,7 +47,7 @@ static __always_inline int reply_by_tunnel(struct __sk_buff *skb)
 	if (!decision || data + ETH_HLEN > data_end)
 		return TC_ACT_SHOT;
 	tunnel_l2_copy(data);
-	return tunnel_enter(skb, decision->node, false) ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
+	return tunnel_enter(skb, decision->source.via, false) ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
 }
 
 /* Back to who has sent the packet that has become its answer. */
@@ -53,7 +56,7 @@ static __always_inline int reply_to_sender(struct __sk_buff *skb, const struct p
 	if (pkt->hook == HOOK_FROM_OVERLAY)
 		return reply_by_tunnel(skb);
 	if (pkt->hook != HOOK_TO_POD)
-		return reply(skb);
+		return reply(skb, pkt);
 	skb->mark = MARK_ANSWER;
 	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 }
@@ -96,8 +99,9 @@ __noinline int drop(struct __sk_buff *skb, struct packet *pkt, int err)
 }
 
 /* How a packet that is longer than the MTU goes on: 0 as it is (its segments will fit), 1 through the stack, which
- * fragments it (RFC 791, 2.3; only IPv4 without "don't fragment"), or not at all. */
-__noinline int mtu_exceeded(struct __sk_buff *skb, struct packet *pkt, __u32 mtu)
+ * fragments it (RFC 791, 2.3; only IPv4 without "don't fragment"), or not at all: nobody is there who could fragment what
+ * leaves by an uplink. */
+__noinline int mtu_exceeded(struct __sk_buff *skb, struct packet *pkt, __u32 mtu, __u32 delivery)
 {
 	__u8 data_offset;
 	__u16 fragment;
@@ -114,7 +118,7 @@ __noinline int mtu_exceeded(struct __sk_buff *skb, struct packet *pkt, __u32 mtu
 		if (segment <= mtu)
 			return 0;
 	}
-	if (pkt->is_v4) {
+	if (pkt->is_v4 && delivery != FLOW_TO_UPLINK) {
 		if (bpf_skb_load_bytes(skb, ETH_HLEN + offsetof(struct iphdr, frag_off), &fragment, sizeof(fragment)))
 			return -DROP_PARSE_SHORT;
 		if (!(fragment & bpf_htons(IPV4_DONT_FRAGMENT)))
@@ -164,7 +168,7 @@ static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt,
 	int err = 0;
 
 	if (!to_stack && unlikely(pkt->ip_len > half->mtu)) {
-		err = mtu_exceeded(skb, pkt, half->mtu);
+		err = mtu_exceeded(skb, pkt, half->mtu, half->delivery);
 		fragmented = err > 0;
 		to_stack = fragmented && half->delivery != FLOW_TO_TUNNEL;
 	}
@@ -188,8 +192,11 @@ static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt,
 		event_packet(skb, pkt, entry, event_kind(EVENT_PACKET, DROP_NONE));
 	if (to_stack)
 		return pass();
-	return half->delivery == FLOW_TO_PEER ? bpf_redirect_peer(half->egress_ifindex, 0) :
-						bpf_redirect(half->egress_ifindex, 0);
+	if (half->delivery == FLOW_TO_PEER)
+		return bpf_redirect_peer(half->egress_ifindex, 0);
+	if (half->delivery == FLOW_TO_UPLINK)
+		return bpf_redirect_neigh(half->egress_ifindex, NULL, 0, 0);
+	return bpf_redirect(half->egress_ifindex, 0);
 }
 
 #endif

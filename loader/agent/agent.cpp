@@ -20,6 +20,7 @@
 #include "loader/config.hpp"
 #include "loader/program/lifecycle.hpp"
 #include "loader/program/overlay.hpp"
+#include "loader/program/uplink.hpp"
 
 namespace sluice::loader::agent {
 namespace {
@@ -94,12 +95,16 @@ struct Agent {
     } else if (*repaired > 0) {
       spdlog::warn("msg=\"interfaces had lost their programs: attached again\" interfaces={}", *repaired);
     }
-    auto overlay = program::repair_overlay(root, config);
-    if (!overlay) {
-      spdlog::error("msg=\"look after the tunnel device: {}\"", overlay.error().message);
+    tell(program::repair_overlay(root, config), "look after the tunnel device");
+    tell(program::repair_uplinks(root, config), "look after the uplinks");
+  }
+
+  static void tell(const Result<std::vector<std::string>>& changes, const char* task) {
+    if (!changes) {
+      spdlog::error("msg=\"{}: {}\"", task, changes.error().message);
       return;
     }
-    for (const std::string& change : *overlay) spdlog::warn("msg=\"{}\"", change);
+    for (const std::string& change : *changes) spdlog::warn("msg=\"{}\"", change);
   }
 };
 

@@ -13,20 +13,21 @@ namespace clsact {
 namespace {
 
 // Which filter is ours: nobody else's handle, and the first to run.
-constexpr std::uint32_t kHandle = 0x534c55;  // "SLU"
+constexpr std::uint32_t kHandle = 0x534c55;        // "SLU"
+constexpr std::uint32_t kUplinkHandle = 0x534c56;  // and one more
 constexpr std::uint32_t kPriority = 1;
 
 bpf_tc_hook make_hook(int ifindex, Hook hook) {
   return {.sz = sizeof(bpf_tc_hook),
           .ifindex = ifindex,
-          .attach_point = hook == Hook::kIngress ? BPF_TC_INGRESS : BPF_TC_EGRESS,
+          .attach_point = hook == Hook::kEgress ? BPF_TC_EGRESS : BPF_TC_INGRESS,
           .parent = 0};
 }
 
-bpf_tc_opts make_options() {
+bpf_tc_opts make_options(Hook hook) {
   bpf_tc_opts options{};
   options.sz = sizeof(options);
-  options.handle = kHandle;
+  options.handle = hook == Hook::kUplink ? kUplinkHandle : kHandle;
   options.priority = kPriority;
   return options;
 }
@@ -36,7 +37,7 @@ bool nothing_there(int err) { return err == -ENOENT || err == -EINVAL || err == 
 
 Result<void> put(int ifindex, Hook hook, const Fd& program) {
   bpf_tc_hook where = make_hook(ifindex, hook);
-  bpf_tc_opts options = make_options();
+  bpf_tc_opts options = make_options(hook);
   options.prog_fd = program.get();
   options.flags = BPF_TC_F_REPLACE;
   if (const int err = bpf_tc_attach(&where, &options); err != 0)
@@ -63,7 +64,7 @@ Result<bool> replace(int ifindex, Hook hook, const Fd& program) {
 
 Result<void> detach(int ifindex, Hook hook) {
   bpf_tc_hook where = make_hook(ifindex, hook);
-  bpf_tc_opts options = make_options();
+  bpf_tc_opts options = make_options(hook);
   if (const int err = bpf_tc_detach(&where, &options); err != 0 && !nothing_there(err))
     return fail(-err, "detach a program from interface " + std::to_string(ifindex));
   return {};
@@ -71,7 +72,7 @@ Result<void> detach(int ifindex, Hook hook) {
 
 Result<std::optional<std::uint32_t>> attached(int ifindex, Hook hook) {
   bpf_tc_hook where = make_hook(ifindex, hook);
-  bpf_tc_opts options = make_options();
+  bpf_tc_opts options = make_options(hook);
   const int err = bpf_tc_query(&where, &options);
   if (nothing_there(err)) return std::optional<std::uint32_t>();
   if (err != 0) return fail(-err, "ask for the programs of interface " + std::to_string(ifindex));

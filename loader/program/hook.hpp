@@ -14,8 +14,10 @@
 
 namespace sluice::loader::program {
 
-/// From the host's side: ingress is what comes in from the pod.
-enum class Hook { kIngress, kEgress };
+/// From the host's side: ingress is what comes in from the pod. What comes in from the world is a hook of its own,
+/// beside that of a pod: an uplink may be a veth, too, and must not be taken for a pod's. Uplinks are attached by
+/// clsact only.
+enum class Hook { kIngress, kEgress, kUplink };
 
 namespace clsact {
 

@@ -14,6 +14,7 @@
 #include "loader/program/overlay.hpp"
 #include "loader/program/pin.hpp"
 #include "loader/program/record.hpp"
+#include "loader/program/uplink.hpp"
 #include "loader/undo.hpp"
 
 namespace sluice::loader::program {
@@ -21,22 +22,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The two programs that a pod's interface has, by hook, and that of the tunnel device.
+/// The two programs that a pod's interface has, by hook, and those of the tunnel device and of uplinks.
 struct Programs {
   Fd ingress;
   Fd egress;
   Fd overlay;
+  std::optional<Fd> uplink;  ///< nullopt: of a version that had none
   [[nodiscard]] const Fd& of(Hook hook) const { return hook == Hook::kIngress ? ingress : egress; }
 };
 
 Result<Programs> programs_of(const Object& object) {
-  return Programs{TRY(object.program(kFromPod)), TRY(object.program(kToPod)), TRY(object.program(kFromOverlay))};
+  return Programs{TRY(object.program(kFromPod)), TRY(object.program(kToPod)), TRY(object.program(kFromOverlay)),
+                  TRY(object.program(kFromUplink))};
 }
 
 /// ENOENT: nothing is loaded.
 Result<Programs> pinned_programs(const Root& root) {
-  return Programs{TRY(open_pin(program_pin(root, kFromPod))), TRY(open_pin(program_pin(root, kToPod))),
-                  TRY(open_pin(program_pin(root, kFromOverlay)))};
+  Programs programs{TRY(open_pin(program_pin(root, kFromPod))), TRY(open_pin(program_pin(root, kToPod))),
+                    TRY(open_pin(program_pin(root, kFromOverlay))), std::nullopt};
+  auto uplink = open_pin(program_pin(root, kFromUplink));
+  if (uplink) programs.uplink = std::move(*uplink);
+  if (!uplink && !uplink.failed_with(ENOENT)) return uplink.error();
+  return programs;
 }
 
 /// One place where a program of ours may be, and how it is given another. False: there is none any more.
@@ -53,9 +60,19 @@ Hook hook_of_link(const fs::path& pin) {
   return pin.string().ends_with("-in") ? Hook::kIngress : Hook::kEgress;  // as link_pin names them
 }
 
-/// All places in this network namespace: the tunnel device, the clsact hooks of every veth, and the pinned tcx links.
-Result<std::vector<Place>> places(const Root& root, const std::optional<OverlayDevice>& overlay) {
+/// All places in this network namespace: the uplinks, the tunnel device, the clsact hooks of every veth, and the pinned
+/// tcx links.
+Result<std::vector<Place>> places(const Root& root, const std::optional<OverlayDevice>& overlay,
+                                  const std::vector<Uplink>& uplinks) {
   std::vector<Place> found;
+  for (const Uplink& uplink : uplinks)
+    found.push_back([uplink](const Programs& programs) -> Result<bool> {
+      if (programs.uplink)
+        TRY(attach_uplink(uplink, *programs.uplink));
+      else
+        TRY(clsact::detach(uplink.ifindex, Hook::kUplink));
+      return programs.uplink.has_value();
+    });
   if (overlay)
     found.push_back([device = *overlay](const Programs& programs) -> Result<bool> {
       TRY(attach_overlay(device, programs.overlay));
@@ -93,6 +110,10 @@ Result<std::size_t> switch_programs(const std::vector<Place>& all, const Program
 }
 
 Result<void> pin_programs(const Root& root, const Programs& programs) {
+  if (programs.uplink)
+    TRY(replace_pin(*programs.uplink, program_pin(root, kFromUplink)));
+  else
+    TRY(remove_pin(program_pin(root, kFromUplink)));
   TRY(replace_pin(programs.overlay, program_pin(root, kFromOverlay)));
   TRY(replace_pin(programs.ingress, program_pin(root, kFromPod)));
   return replace_pin(programs.egress, program_pin(root, kToPod));
@@ -118,14 +139,21 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   if (auto pinned = pinned_programs(root)) former = std::move(*pinned);
   const auto record = load_record(root);
   const auto overlay = TRY(prepare_overlay(config));
-  Undo device([&] {
+  const Uplinks uplinks = TRY(find_uplinks(config));
+  Undo devices([&] {
     if (overlay && overlay->made) (void)remove_overlay();
+    if (!former) (void)detach_uplinks();
   });
-  if (former && record && record->complete && record->identity == identity) {
+  if (former && former->uplink && record && record->complete && record->identity == identity) {
+    TRY(publish_uplinks(root, uplinks.all));
+    for (const Uplink& uplink : uplinks.all) TRY(attach_uplink(uplink, *former->uplink));
+    TRY(detach_uplinks(uplinks.all));
     if (overlay) TRY(attach_overlay(*overlay, former->overlay));
     TRY(publish_overlay(root, config, overlay));
-    device.release();
-    return LoadReport{};
+    devices.release();
+    LoadReport unchanged;
+    unchanged.warnings = uplinks.warnings;
+    return unchanged;
   }
 
   Undo pins([&] {
@@ -137,7 +165,9 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   // A kill between here and the end leaves two generations side by side, which the next load must not take for one.
   TRY(write_load_record(root, {SLUICE_VERSION, identity, false}));
   LoadReport report{former ? LoadReport::Outcome::kUpgraded : LoadReport::Outcome::kLoaded, 0, object.warnings()};
-  const std::vector<Place> all = TRY(places(root, overlay));
+  report.warnings.insert(report.warnings.end(), uplinks.warnings.begin(), uplinks.warnings.end());
+  TRY(publish_uplinks(root, uplinks.all));
+  const std::vector<Place> all = TRY(places(root, overlay, uplinks.all));
   report.hooks = TRY(switch_programs(all, next, former));
   Undo hooks([&] {
     if (!former) return;
@@ -149,7 +179,8 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   TRY(write_load_record(root, {SLUICE_VERSION, identity, true}));
   hooks.release();
   pins.release();
-  device.release();
+  devices.release();
+  TRY(detach_uplinks(uplinks.all));
   if (!overlay) TRY(remove_overlay());
   remove_old_maps(root);
   return report;
@@ -157,7 +188,7 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
 
 Result<std::size_t> remove(const Root& root) {
   const Lock lock = TRY(Lock::exclusive(root));
-  std::size_t hooks = 0;
+  std::size_t hooks = TRY(detach_uplinks());
   net::Netlink netlink = TRY(net::Netlink::open());
   for (const net::Link& link : TRY(netlink.links())) {
     if (link.kind != "veth") continue;

@@ -33,6 +33,24 @@ maps::addr icmp_source(const NodeConfig& config, bool v4) {
   return found != own.end() ? found->wire() : Address::parse(v4 ? kGatewayV4 : kGatewayV6).value_or({}).wire();
 }
 
+maps::addr mask_of(const Prefix& block) {
+  const unsigned host_bits = (block.address.is_v4() ? 32 : 128) - block.length;
+  const auto all = ~static_cast<unsigned __int128>(0);
+  return Address::from_number(host_bits == 128 ? 0 : all << host_bits).wire();
+}
+
+void set_masquerade(const NodeConfig& config, pod_bpf::pod_bpf__rodata& data) {
+  data.cfg_masquerade = config.masquerades();
+  data.cfg_unmasqueraded_count = 0;
+  for (const auto* blocks : {&config.pod_cidrs, &config.non_masquerade_cidrs}) {
+    for (const Prefix& block : *blocks) {
+      const std::uint32_t number = data.cfg_unmasqueraded_count++;
+      data.cfg_unmasqueraded[number] = block.first().wire();
+      data.cfg_unmasqueraded_mask[number] = mask_of(block);
+    }
+  }
+}
+
 void set_constants(const NodeConfig& config, pod_bpf::pod_bpf__rodata& data) {
   const Timeouts& timeouts = config.timeouts;
   data.cfg_timeout_ns[maps::TIMEOUT_TCP_OPENING] = ns(timeouts.tcp_opening);
@@ -49,6 +67,8 @@ void set_constants(const NodeConfig& config, pod_bpf::pod_bpf__rodata& data) {
   data.cfg_gateway_v6 = Address::parse(kGatewayV6).value_or({}).wire();
   data.cfg_overlay = config.mode == Mode::kOverlay;
   data.cfg_vni = config.vni;
+  data.cfg_tunnel_port = config.tunnel_port;
+  set_masquerade(config, data);
   std::memcpy(data.cfg_tunnel_mac, kTunnelSourceMac.bytes.data(), kTunnelSourceMac.bytes.size());
   std::memcpy(data.cfg_host_mac, kHostMac.bytes.data(), kHostMac.bytes.size());
 }
@@ -67,6 +87,7 @@ std::vector<PinnedMap> pinned_maps(const pod_bpf& pod, const MapSizes& sizes) {
           {maps.fragments, maps::Fragments::kName, sizes.fragments},
           {maps.ipcache, maps::Ipcache::kName, sizes.ipcache},
           {maps.nodes, maps::Nodes::kName, sizes.nodes},
+          {maps.uplinks, maps::Uplinks::kName, 0},
           {maps.policies, maps::Policies::kName, sizes.policies},
           {maps.policy_ports, maps::PolicyPorts::kName, sizes.policy_ports},
           {maps.peers, maps::Peers::kName, sizes.peers},

@@ -23,7 +23,7 @@ class Object {
   Object& operator=(Object&&) noexcept;
   ~Object();
 
-  /// A descriptor of its own for kFromPod, kToPod or kFromOverlay.
+  /// A descriptor of its own for kFromPod, kToPod, kFromOverlay or kFromUplink.
   [[nodiscard]] Result<Fd> program(const std::string& name) const;
   /// What the configuration asked for and did not get, in sentences.
   [[nodiscard]] const std::vector<std::string>& warnings() const;

@@ -51,10 +51,13 @@ Result<std::uint64_t> map_memory(const Fd& map) {
   return refuse(ENODATA, "the kernel does not tell how much memory a map takes");
 }
 
-const char* hook_name(Hook hook) { return hook == Hook::kIngress ? "ingress" : "egress"; }
+const char* hook_name(Hook hook) { return hook == Hook::kEgress ? "egress" : "ingress"; }
 
 Result<std::vector<Attachment>> attachments_of(const Root& root, const net::Link& link) {
   std::vector<Attachment> found;
+  if (const auto id = TRY(clsact::attached(link.ifindex, Hook::kUplink)))
+    found.push_back({link.ifindex, link.name, hook_name(Hook::kUplink), AttachMode::kClsact, *id});
+  if (link.kind != "veth" && link.name != kOverlayDevice) return found;
   for (const Hook hook : {Hook::kIngress, Hook::kEgress}) {
     const auto pin = link_pin(root, link.name, hook == Hook::kIngress ? "in" : "eg");
     if (const auto id = TRY(tcx::attached(link.ifindex, pin)))
@@ -81,12 +84,11 @@ ProgramStatus* by_id(std::vector<ProgramStatus>& programs, std::uint32_t id) {
 Result<std::vector<ProgramStatus>> program_status(const Root& root) {
   quiet_libbpf();
   std::vector<ProgramStatus> programs;
-  for (const char* name : {kFromPod, kToPod, kFromOverlay})
+  for (const char* name : {kFromPod, kToPod, kFromOverlay, kFromUplink})
     programs.push_back(TRY(describe_program(TRY(open_pin(program_pin(root, name))))));
 
   net::Netlink netlink = TRY(net::Netlink::open());
   for (const net::Link& link : TRY(netlink.links())) {
-    if (link.kind != "veth" && link.name != kOverlayDevice) continue;
     for (Attachment& attachment : TRY(attachments_of(root, link)))
       if (ProgramStatus* program = by_id(programs, attachment.program_id))
         program->attachments.push_back(std::move(attachment));

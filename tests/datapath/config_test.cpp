@@ -4,6 +4,8 @@
 #include <functional>
 #include <map>
 
+#include "maps/ipcache.h"
+
 #include "tests/datapath/datapath.hpp"
 #include "tests/datapath/families.hpp"
 
@@ -35,8 +37,13 @@ TEST_CASE("the MAC address of the host's ends is the one that is configured") {
 }
 
 TEST_CASE("every drop reason is given to some packet, and counted under it with its bytes") {
-  Datapath node({.overlay = true});
+  Datapath node({.overlay = true, .masquerade = true});
   node.pod("web", "10.0.0.5", "fd00::5").pod("db", "10.0.0.6", "fd00::6", {.mtu = 1300});
+  node.pod("up", "10.0.0.99", "fd00::99").forget_pod("up").uplink("up", {.v6 = ""});
+  const auto asks_node_port = [&](const char* backend) {
+    node.service("192.0.2.1:30080", 17, {backend}, {.id = 4, .flags = SERVICE_OUTSIDE});
+    return node.from_uplink("up", udp("198.51.100.9:50000", "192.0.2.1:30080"));
+  };
   const Packet plain = udp("10.0.0.5:999", "10.0.0.6:53"), v6 = udp("[fd00::5]:999", "[fd00::6]:53");
   Packet nine = v6;
   for (int i = 0; i < 9; i++) nine = nine.extension(60);
@@ -109,6 +116,13 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
          node.from_pod("web", sctp("10.0.0.5:4", "10.0.0.6:80"));
          return node.from_pod("web", sctp("10.0.0.5:4", "10.96.0.5:80"));
        }},
+      {DROP_NO_UPLINK, [&] { return asks_node_port("127.0.0.1:80"); }},
+      {DROP_NO_SOURCE, [&] { return node.from_pod("web", udp("[fd00::5]:5", "[2001:db8:9::9]:53")); }},
+      {DROP_NODE_BACKEND,
+       [&] {
+         node.known_address("192.0.2.1", IDENTITY_HOST);
+         return asks_node_port("192.0.2.1:80");
+       }},
       {DROP_REWRITE, [&] { return node.from_pod("web", plain.vlan(0).cut_to(16)); }},  // a tag, and no type behind it
   };
   // DROP_INTERNAL stands for "cannot be": element 0 of an array is always there.
@@ -122,9 +136,10 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
 #undef X
   for (const auto& [reason, run] : rows) {
     CAPTURE(reason);
-    const hook hook = reason == DROP_NOT_THIS_POD     ? HOOK_TO_POD
-                      : reason == DROP_FOREIGN_TUNNEL ? HOOK_FROM_OVERLAY
-                                                      : HOOK_FROM_POD;
+    const hook hook = reason == DROP_NOT_THIS_POD                               ? HOOK_TO_POD
+                      : reason == DROP_FOREIGN_TUNNEL                           ? HOOK_FROM_OVERLAY
+                      : reason == DROP_NO_UPLINK || reason == DROP_NODE_BACKEND ? HOOK_FROM_UPLINK
+                                                                                : HOOK_FROM_POD;
     const metric before = node.metric(reason, hook);
     const Outcome outcome = run();
     CHECK(outcome.verdict.reason == reason);

@@ -32,6 +32,7 @@ namespace sluice::test {
 namespace {
 
 constexpr unsigned kInterfaces = 6;
+constexpr Mac kRouterMac{{0x02, 0, 0, 0, 1, 1}};
 constexpr const char* kSomebody = "somebody";  // a packet that the test knows no flow of
 
 void need(bool fine, const std::string& what) {
@@ -73,8 +74,8 @@ const char* reason_name(maps::drop_reason reason) {
 const std::vector<std::uint32_t>& metric_indices() {
   static const auto indices = [] {
     std::vector<std::uint32_t> all;
-    for (const unsigned hook :
-         {unsigned{maps::HOOK_FROM_POD}, unsigned{maps::HOOK_TO_POD}, unsigned{maps::HOOK_FROM_OVERLAY}}) {
+    for (const unsigned hook : {unsigned{maps::HOOK_FROM_POD}, unsigned{maps::HOOK_TO_POD},
+                                unsigned{maps::HOOK_FROM_OVERLAY}, unsigned{maps::HOOK_FROM_UPLINK}}) {
       all.push_back(maps::metric_index(maps::DROP_NONE, hook));
 #define X(number, name, text) all.push_back(maps::metric_index(number, hook));
       SLUICE_DROP_REASONS(X)
@@ -157,6 +158,16 @@ pod_bpf* load(const Settings& settings) {
   std::memcpy(data.cfg_host_mac, settings.host_mac.bytes.data(), 6);
   data.cfg_overlay = settings.overlay;
   data.cfg_vni = 7;
+  data.cfg_tunnel_port = settings.tunnel_port;
+  data.cfg_masquerade = settings.masquerade;
+  for (const std::string& text : settings.unmasqueraded) {
+    const Prefix block = sure(Prefix::parse(text));
+    const unsigned host_bits = (block.address.is_v4() ? 32 : 128) - block.length;
+    const std::uint32_t number = data.cfg_unmasqueraded_count++;
+    data.cfg_unmasqueraded[number] = block.first().wire();
+    data.cfg_unmasqueraded_mask[number] =
+        Address::from_number(host_bits == 128 ? 0 : ~static_cast<unsigned __int128>(0) << host_bits).wire();
+  }
   std::memcpy(data.cfg_tunnel_mac, loader::kTunnelSourceMac.bytes.data(), 6);
   bpf_map__set_max_entries(skeleton->maps.flows, settings.flows);
   bpf_map__set_max_entries(skeleton->maps.nodes, 64);
@@ -177,7 +188,7 @@ pod_bpf* load(const Settings& settings) {
 void clear(pod_bpf& skeleton) {
   const auto& maps = skeleton.maps;
   for (const bpf_map* map : {maps.flows, maps.endpoints, maps.fragments, maps.services, maps.affinity,
-                             maps.source_ranges, maps.ipcache, maps.policy_ports, maps.peers}) {
+                             maps.source_ranges, maps.ipcache, maps.policy_ports, maps.peers, maps.uplinks}) {
     Bytes key(bpf_map__key_size(map));
     while (bpf_map_get_next_key(bpf_map__fd(map), nullptr, key.data()) == 0)
       bpf_map_delete_elem(bpf_map__fd(map), key.data());
@@ -221,6 +232,7 @@ Verdict delivered_to(const std::string& pod) { return {Verdict::kDelivered, pod,
 Verdict through_qdisc_of(const std::string& pod) { return {Verdict::kThroughQdisc, pod, maps::DROP_NONE}; }
 Verdict to_stack() { return {Verdict::kToStack, "", maps::DROP_NONE}; }
 Verdict tunnelled_to(std::uint32_t node) { return {Verdict::kTunnelled, std::to_string(node), maps::DROP_NONE}; }
+Verdict sent_out_of(const std::string& uplink) { return {Verdict::kSentOut, uplink, maps::DROP_NONE}; }
 Verdict dropped(maps::drop_reason reason) { return {Verdict::kDropped, "", reason}; }
 Verdict told_sender(maps::drop_reason reason) { return {Verdict::kTold, "", reason}; }
 Verdict answered() { return {Verdict::kAnswered, "", maps::DROP_NONE}; }
@@ -235,6 +247,8 @@ std::ostream& operator<<(std::ostream& out, const Verdict& verdict) {
       return out << "to the stack";
     case Verdict::kTunnelled:
       return out << "into the tunnel to node " << verdict.pod;
+    case Verdict::kSentOut:
+      return out << "sent out of " << verdict.pod;
     case Verdict::kDropped:
       return out << "dropped: " << reason_name(verdict.reason);
     case Verdict::kTold:
@@ -256,6 +270,9 @@ void Datapath::enter_namespace() {
   need(unshare(CLONE_NEWNET) == 0, "make a network namespace");
   auto netlink = sure(loader::net::Netlink::open());
   const auto here = sure(loader::net::Netns::current());
+  for (const char* forwarding : {"ipv4/ip_forward", "ipv6/conf/all/forwarding"})
+    sure(loader::net::set_sysctl(forwarding, "1"));
+  sure(netlink.set_up(sure(netlink.link("lo")).ifindex));  // without an address there is no table of them
   for (unsigned number = 1; number <= kInterfaces; number++) {
     loader::net::VethSpec spec;
     spec.host_name = interface_name(number);
@@ -368,6 +385,19 @@ Outcome Datapath::from_overlay(const std::string& pod, const Packet& packet) {
   return run(maps::HOOK_FROM_OVERLAY, find(pod), packet.frame(loader::kTunnelSourceMac, settings_.host_mac), &packet);
 }
 
+Outcome Datapath::from_uplink(const std::string& pod, const Packet& packet) {
+  return run(maps::HOOK_FROM_UPLINK, find(pod), packet.frame(kRouterMac, loader::kHostMac), &packet);
+}
+
+Outcome Datapath::from_uplink(const std::string& pod, const Packet& packet, const Packet& becomes) {
+  return run(maps::HOOK_FROM_UPLINK, find(pod), packet.frame(kRouterMac, loader::kHostMac), &packet,
+             becomes.frame(kRouterMac, loader::kHostMac));
+}
+
+Outcome Datapath::from_uplink(const std::string& pod, const Bytes& frame) {
+  return run(maps::HOOK_FROM_UPLINK, find(pod), frame, nullptr);
+}
+
 Path Datapath::path_from_pod(const std::string& pod, const Packet& packet) const {
   const Pod& sender = find(pod);
   return interpret(*skeleton_->obj, "from_pod", packet.frame(sender.mac, settings_.host_mac), sender.ifindex);
@@ -430,6 +460,7 @@ Verdict Datapath::judge(maps::hook hook, std::uint32_t action, const Packet* pac
   if (!found) return {};
   if (found->half().delivery == maps::FLOW_TO_TUNNEL) return tunnelled_to(found->half().node);
   const std::string pod = name_of(found->half().egress_ifindex);
+  if (found->half().delivery == maps::FLOW_TO_UPLINK) return sent_out_of(pod);
   return found->half().delivery == maps::FLOW_TO_PEER ? delivered_to(pod) : through_qdisc_of(pod);
 }
 
@@ -440,6 +471,7 @@ void Datapath::compare(const Verdict& verdict, const Bytes& left_as, Outcome& ou
   // One that is dropped may have lost some of its tags.
   const bool unknown = answers || verdict.pod == kSomebody || verdict.kind == Verdict::kOddity ||
                        (verdict.kind == Verdict::kDropped && want != outcome.sent);
+  if (verdict.kind == Verdict::kSentOut) want = forwarded(want, {}, {});
   if (verdict.kind == Verdict::kTunnelled) want = forwarded(want, settings_.host_mac, loader::kTunnelSourceMac);
   if (forwards && !unknown) want = forwarded(want, find(verdict.pod).mac, settings_.host_mac);
   if (!unknown && want != outcome.got) outcome.problems.emplace_back("the packet is not what it should be");

@@ -40,6 +40,9 @@ struct Settings {
   std::string gateway_v6 = loader::kGatewayV6;
   Mac host_mac = loader::kHostMac;
   bool overlay = false;
+  std::uint16_t tunnel_port = 8472;
+  bool masquerade = false;
+  std::vector<std::string> unmasqueraded = {};  ///< blocks
 
   bool operator==(const Settings&) const = default;
 };
@@ -49,6 +52,13 @@ struct PodOptions {
   bool through_stack = false;
   bool shaped = false;
   std::optional<Mac> mac;  ///< of the pod's end; by itself, one for each pod
+};
+
+/// An uplink, as the loader would write it. Empty addresses: none of the family.
+struct UplinkOptions {
+  std::string v4 = "192.0.2.1", v6 = "2001:db8::1";
+  std::uint32_t mtu = 1500;
+  std::uint16_t kept_first = 30000, kept_last = 60999;  ///< ports that are the node's own
 };
 
 /// A Service's port, as the agent would write it.
@@ -70,10 +80,10 @@ struct PolicyEntry {
 
 /// What became of a packet.
 struct Verdict {
-  enum Kind { kDelivered, kThroughQdisc, kToStack, kTunnelled, kDropped, kTold, kAnswered, kOddity };
+  enum Kind { kDelivered, kThroughQdisc, kToStack, kTunnelled, kSentOut, kDropped, kTold, kAnswered, kOddity };
 
   Kind kind = kOddity;
-  std::string pod;                             ///< kDelivered, kThroughQdisc; kTunnelled: the node's number
+  std::string pod;  ///< kDelivered, kThroughQdisc; kTunnelled: the node's number; kSentOut: the uplink
   maps::drop_reason reason = maps::DROP_NONE;  ///< kDropped, kTold
   bool operator==(const Verdict&) const = default;
 };
@@ -82,6 +92,8 @@ Verdict through_qdisc_of(const std::string& pod);
 Verdict to_stack();
 /// Into a tunnel to the node with this number.
 Verdict tunnelled_to(std::uint32_t node);
+/// Out of this uplink, whose next hop the kernel looks up after the program.
+Verdict sent_out_of(const std::string& uplink);
 Verdict dropped(maps::drop_reason reason);
 /// Dropped, and an ICMP error goes back to the sender.
 Verdict told_sender(maps::drop_reason reason);
@@ -145,6 +157,8 @@ class Datapath {
   Datapath& tunnel_device(const std::string& pod);
   /// Pins the maps that policy is written to as the loader pins its own, for those who open them by name.
   void pin_maps(const std::filesystem::path& folder) const;
+  /// The interface of `pod` becomes an uplink, by which the namespace's default routes go.
+  Datapath& uplink(const std::string& pod, const UplinkOptions& options = {});
   /// Tells the programs that something has changed.
   Datapath& new_epoch();
 
@@ -162,6 +176,10 @@ class Datapath {
   Outcome to_pod(const std::string& pod, const Packet& packet);
   /// from_overlay at the interface of `pod`, on a frame that no tunnel has brought: a test run has none.
   Outcome from_overlay(const std::string& pod, const Packet& packet);
+  /// from_uplink at the interface of `pod`, on a frame from a router to it.
+  Outcome from_uplink(const std::string& pod, const Packet& packet);
+  Outcome from_uplink(const std::string& pod, const Packet& packet, const Packet& becomes);
+  Outcome from_uplink(const std::string& pod, const Bytes& frame);
   Outcome to_pod(const std::string& pod, const Bytes& frame);
   Outcome to_pod(const std::string& pod, const Packet& packet, const Packet& becomes);
   /// What from_pod does with the packet, counted. Nothing comes of it.
@@ -183,7 +201,7 @@ class Datapath {
   std::vector<maps::flow_event> events(unsigned slot);
   [[nodiscard]] maps::observer_filter filter(unsigned slot) const;
 
-  /// Descriptor of "from_pod", "to_pod" or "from_overlay".
+  /// Descriptor of "from_pod", "to_pod", "from_overlay" or "from_uplink".
   [[nodiscard]] int program(const char* name) const;
   /// Descriptor of the map `flows`.
   [[nodiscard]] int flows_map() const;

@@ -6,11 +6,13 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "loader/net/netlink.hpp"
 #include "maps/endpoint.h"
 #include "maps/ipcache.h"
 #include "maps/node.h"
 #include "maps/runtime.h"
 #include "maps/types.h"
+#include "maps/uplink.h"
 #include "tests/datapath/datapath.hpp"
 
 // The skeleton names the layouts as C does.
@@ -140,6 +142,25 @@ void Datapath::pin_maps(const std::filesystem::path& folder) const {
 
 Datapath& Datapath::tunnel_device(const std::string& pod) {
   put(skeleton_->maps.nodes, std::uint32_t{NODE_HERE}, maps::node{{}, ifindex(pod), 1500});
+  return new_epoch();
+}
+
+Datapath& Datapath::uplink(const std::string& pod, const UplinkOptions& options) {
+  auto netlink = loader::net::Netlink::open();
+  const auto link = netlink ? netlink->link(static_cast<int>(ifindex(pod))) : netlink.error();
+  const auto other_end = link ? netlink->link(link->name + "p") : link.error();
+  if (!other_end) throw std::runtime_error(other_end.error().message);
+  for (const int end : {link->ifindex, other_end->ifindex})
+    if (auto up = netlink->set_up(end); !up) throw std::runtime_error(up.error().message);
+  for (const char* gateway : {"203.0.113.1", "2001:db8:113::1"}) {
+    const Address address = parse(gateway);
+    const loader::net::Route route{
+        .family_v4 = address.is_v4(), .gateway = address, .onlink = true, .ifindex = link->ifindex};
+    if (auto put = netlink->put_route(route); !put) throw std::runtime_error(put.error().message);
+  }
+  const auto source = [](const std::string& text) { return text.empty() ? maps::addr{} : parse(text).wire(); };
+  put(skeleton_->maps.uplinks, ifindex(pod),
+      maps::uplink{source(options.v4), source(options.v6), options.mtu, options.kept_first, options.kept_last});
   return new_epoch();
 }
 

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "maps/views.hpp"
+#include "tests/lab/node.hpp"
 
 namespace sluice::e2e {
 
@@ -149,6 +150,15 @@ Place Cluster::node(const std::string& name) const {
     return place;
   }
   throw std::runtime_error("no node " + name);
+}
+
+Place Cluster::world() const {
+  Place place{"world", "", must(loader::net::Netns::open("/run/netns/" + name_ + ".underlay")), {}};
+  for (const char* text : {lab::kWorldV4, lab::kWorldV6}) {
+    const auto address = must(Address::parse(text));
+    place.addresses[address.is_v4()] = address;
+  }
+  return place;
 }
 
 loader::Root Cluster::root(const std::string& node) const {

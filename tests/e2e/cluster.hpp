@@ -98,6 +98,8 @@ class Cluster {
   /// "NAMESPACE/NAME", or the name alone of one in the namespace default.
   [[nodiscard]] Place pod(const std::string& name) const;
   [[nodiscard]] Place node(const std::string& name) const;
+  /// Outside of the cluster: the nodes' default router.
+  [[nodiscard]] Place world() const;
   [[nodiscard]] loader::Root root(const std::string& node) const;
   /// Packets that a node's programs dropped for this reason (DROP_NONE: forwarded), at all hooks.
   [[nodiscard]] std::uint64_t packets(const std::string& node, maps::drop_reason reason) const;

@@ -300,7 +300,7 @@ TEST_CASE("upgrades lose nothing of what goes between nodes") {
       must(lab.cluster.node(name).netns.run([&]() -> Result<void> {
         const auto report = TRY(loader::program::load(root, config));
         if (report.outcome != loader::program::LoadReport::Outcome::kUpgraded) return refuse(EINVAL, "not upgraded");
-        return report.hooks == 3 ? Result<void>() : refuse(EINVAL, std::to_string(report.hooks) + " hooks");
+        return report.hooks == 4 ? Result<void>() : refuse(EINVAL, std::to_string(report.hooks) + " hooks");
       }));
       CHECK(within(5s, [&] { return rounds > before; }));
     }

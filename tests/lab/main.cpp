@@ -23,9 +23,12 @@ constexpr const char* kFooter = R"(Examples:
   sluice-lab list
   sluice-lab exec default/client -- ping -c 3 10.244.1.3
   sluice-lab node node-1 -- bpfctl flow list
+  sluice-lab world -- ping -c 3 172.18.0.11
   sluice-lab apply policy.yaml
   sluice-lab --name other up my.yaml      a second lab beside the first
   sluice-lab down
+
+The world has the addresses 198.51.100.1 and 2001:db8:100::1. It is the nodes' default router and knows no way to pods.
 
 Objects are Kubernetes' own. A Node needs an InternalIP in status.addresses, and spec.podCIDRs for its pods; a Pod needs
 spec.nodeName. The annotation lab.sluice.dev/plugin-config of a Pod holds a JSON object whose keys go into the CNI
@@ -103,6 +106,15 @@ Result<void> run_on_node(const Options& options) {
                  {"PATH", own_folder().string() + ":" + (path != nullptr ? path : "/usr/sbin:/usr/bin:/sbin:/bin")}});
 }
 
+Result<void> run_in_world(const Options& options) {
+  const auto paths = TRY(Paths::of(options.name));
+  auto opened = loader::net::Netns::open(paths.underlay_netns());
+  if (opened.failed_with(ENOENT))
+    return refuse(ENOENT, "there is no lab " + options.name + "; sluice-lab up makes one");
+  const auto netns = TRY(std::move(opened));
+  return become({netns, TRY(cgroup::create(paths.cgroup() / "underlay"))}, options.command, {});
+}
+
 Result<void> list(const Options& options) {
   const auto paths = TRY(Paths::of(options.name));
   std::cout << TRY(options.format == "json" ? list_json(paths) : list_table(paths));
@@ -155,6 +167,10 @@ int main(int argc, char** argv) {
   node->add_option("NODE", options.target, "the node's name")->required();
   node->add_option("COMMAND", options.command, "after --")->required();
   node->callback([&] { status = report(run_on_node(options), true); });
+
+  auto* const world = app.add_subcommand("world", "Run a command outside of the cluster");
+  world->add_option("COMMAND", options.command, "after --")->required();
+  world->callback([&] { status = report(run_in_world(options), true); });
 
   auto* const listing = app.add_subcommand("list", "Show nodes and pods");
   listing->add_option("-o,--output", options.format, "table or json")

@@ -103,6 +103,14 @@ Result<void> connect_uplink(const Paths& paths, const NodeRecord& node, const Ne
   const auto uplink = TRY(inside.link(kUplink));
   TRY(inside.set_up(uplink.ifindex));
   for (const auto& address : node.addresses) TRY(inside.add_address(uplink.ifindex, Prefix::host(address)));
+  const int bridge = TRY(underlay.link(kBridge)).ifindex;
+  for (const auto& address : node.addresses) {
+    TRY(underlay.put_route(route_to(address, bridge)));
+    TRY(inside.put_route({.family_v4 = address.is_v4(),
+                          .gateway = TRY(Address::parse(address.is_v4() ? kWorldV4 : kWorldV6)),
+                          .onlink = true,
+                          .ifindex = uplink.ifindex}));
+  }
   return {};
 }
 
@@ -156,6 +164,13 @@ Result<void> create_underlay(const Paths& paths) {
   loader::Undo undo([&] { (void)Netns::destroy(paths.underlay_netns()); });
   auto netlink = TRY(Netlink::open_in(netns));
   TRY(netlink.create_bridge(kBridge, kUnderlayMtu));
+  const int bridge = TRY(netlink.link(kBridge)).ifindex;
+  for (const char* address : {kWorldV4, kWorldV6})
+    TRY(netlink.add_address(bridge, Prefix::host(TRY(Address::parse(address)))));
+  TRY(netns.run([]() -> Result<void> {
+    TRY(loader::net::set_sysctl("ipv4/ip_forward", "1"));
+    return loader::net::set_sysctl("ipv6/conf/all/forwarding", "1");
+  }));
   undo.release();
   return {};
 }
@@ -183,7 +198,13 @@ Result<void> destroy_node(const Paths& paths, const std::string& name) {
   if (const auto node = TRY(load_node(paths, name))) TRY(leave_peers(paths, *node).context(doing));
   // Also where somebody else still holds the node's namespace.
   if (auto underlay = Netns::open(paths.underlay_netns())) {
-    TRY(TRY(Netlink::open_in(*underlay)).delete_link(port_name(name)).context(doing));
+    auto netlink = TRY(Netlink::open_in(*underlay));
+    TRY(netlink.delete_link(port_name(name)).context(doing));
+    const auto bridge = netlink.link(kBridge);
+    const auto node = TRY(load_node(paths, name));
+    if (bridge && node)
+      for (const auto& address : node->addresses)
+        TRY(netlink.delete_route(route_to(address, bridge->ifindex)).context(doing));
   }
   TRY(Netns::destroy(paths.node_netns(name)).context(doing));
   TRY(unmount_below(paths.node(name)).context(doing));

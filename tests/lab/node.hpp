@@ -11,7 +11,12 @@ namespace sluice::lab {
 
 inline constexpr const char* kUplink = "eth0";
 
-/// The underlay: a network namespace with the bridge that all uplinks hang on. Making it again is no error.
+/// The world's addresses: of a client, a server and a router out there (RFC 5737, RFC 3849).
+inline constexpr const char* kWorldV4 = "198.51.100.1";
+inline constexpr const char* kWorldV6 = "2001:db8:100::1";
+
+/// The underlay: a network namespace with the bridge that all uplinks hang on. It is the world, too: nodes have their
+/// default routes to it, and it knows the way to nodes and none to pods. Making it again is no error.
 Result<void> create_underlay(const Paths& paths);
 
 /// Makes the node; it reaches the nodes that are ready, and they reach it. Undoes itself on failure.

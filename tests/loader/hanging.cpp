@@ -31,7 +31,9 @@ Hanging hanging(const Node& node) {
 
 std::set<std::uint32_t> pinned_ids(const Node& node) {
   const auto programs = must(program::program_status(node.root()));
-  return {programs.at(0).id, programs.at(1).id};  // pins come first
+  std::set<std::uint32_t> ids = {programs.at(0).id, programs.at(1).id};  // pins come first
+  if (!programs.at(3).attachments.empty()) ids.insert(programs.at(3).id);
+  return ids;
 }
 
 std::vector<std::string> unfinished_pins(const Node& node) {

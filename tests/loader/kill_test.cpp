@@ -96,22 +96,26 @@ int at_every_step(const std::function<bool()>& work, const std::function<void()>
 
 TEST_CASE("an upgrade that is killed at any step leaves programs on every hook, and the next load finishes it") {
   Node node;
-  must(program::load(node.root(), config_with_udp_timeout(60)));
+  const auto config = [uplink = node.add_interface("slukup2").name](int seconds) {
+    auto made = config_with_udp_timeout(seconds);
+    made.uplinks = {uplink};
+    return made;
+  };
+  must(program::load(node.root(), config(60)));
   auto datapath = must(Datapath::open(node.root()));
   attach_both_ways(node, datapath, "slukup");
   int round = 0;
-  const int steps =
-      at_every_step([&] { return bool(program::load(node.root(), config_with_udp_timeout(100 + round))); },
-                    [&] {
-                      round++;
-                      CHECK(hanging(node).hooks == 4);
-                      CHECK(Datapath::open(node.root()));
-                      must(program::load(node.root(), config_with_udp_timeout(60)));
-                      CHECK(hanging(node).hooks == 4);
-                      CHECK(hanging(node).ids == pinned_ids(node));
-                      CHECK(unfinished_pins(node).empty());
-                    });
-  CHECK(steps > 10);  // four hooks, two pins, the record twice
+  const int steps = at_every_step([&] { return bool(program::load(node.root(), config(100 + round))); },
+                                  [&] {
+                                    round++;
+                                    CHECK(hanging(node).hooks == 5);
+                                    CHECK(Datapath::open(node.root()));
+                                    must(program::load(node.root(), config(60)));
+                                    CHECK(hanging(node).hooks == 5);
+                                    CHECK(hanging(node).ids == pinned_ids(node));
+                                    CHECK(unfinished_pins(node).empty());
+                                  });
+  CHECK(steps > 10);  // five hooks, their pins, the record twice
 }
 
 TEST_CASE("a first load that is killed at any step is finished by the next") {
@@ -131,7 +135,9 @@ TEST_CASE("a removal that is killed at any step is finished by the next") {
   const auto fresh = [&] {
     node.reset();  // takes the interfaces away before there are new ones of the same names
     node = std::make_unique<Node>();
-    must(program::load(node->root(), config_with_udp_timeout(60)));
+    auto config = config_with_udp_timeout(60);
+    config.uplinks = {node->add_interface("slukre2").name};
+    must(program::load(node->root(), config));
     auto datapath = must(Datapath::open(node->root()));
     attach_both_ways(*node, datapath, "slukre");
   };

@@ -94,6 +94,9 @@ podCIDRs: [10.244.1.0/24, "fd00:1::/64"]
 mode: overlay
 vni: 7
 tunnelPort: 4789
+uplinks: [eth0, eth1]
+masquerade: true
+nonMasqueradeCIDRs: [10.0.0.0/8]
 mtu: 1450
 podAttach: tcx
 forwarding: false
@@ -114,6 +117,10 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
   CHECK(config->mode == Mode::kOverlay);
   CHECK(config->vni == 7);
   CHECK(config->tunnel_port == 4789);
+  CHECK(config->uplinks == std::vector<std::string>{"eth0", "eth1"});
+  CHECK(config->masquerade == true);
+  REQUIRE(config->non_masquerade_cidrs.size() == 1);
+  CHECK(config->non_masquerade_cidrs[0].text() == "10.0.0.0/8");
   CHECK(config->mtu == 1450);
   CHECK(config->pod_attach == AttachMode::kTcx);
   CHECK(!config->forwarding);
@@ -144,6 +151,28 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
                                  .source_ranges = 28,
                                  .affinity = 29});
 }
+
+TEST_CASE("pods go out under the node's address where the configuration says so, else with the overlay") {
+  const struct {
+    const char* yaml;
+    bool masquerades;
+  } rows[] = {{"", false},
+              {"mode: overlay\n", true},
+              {"masquerade: auto\nmode: overlay\n", true},
+              {"masquerade: false\nmode: overlay\n", false},
+              {"masquerade: true\n", true}};
+  for (const auto& row : rows) {
+    CAPTURE(row.yaml);
+    const auto config = NodeConfig::parse(row.yaml, "sluice.yaml");
+    REQUIRE(config);
+    CHECK(config->masquerades() == row.masquerades);
+  }
+}
+
+// A list of 33 blocks: the words of a table are literals.
+#define EIGHT(n)                                                                                         \
+  "1." n ".0.0/16, 2." n ".0.0/16, 3." n ".0.0/16, 4." n ".0.0/16, 5." n ".0.0/16, 6." n ".0.0/16, 7." n \
+  ".0.0/16, 8." n ".0.0/16, "
 
 TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
   const struct {
@@ -178,6 +207,10 @@ TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
       {"podCIDRs: 10.0.0.0/24\n", "podCIDRs must be a list"},
       {"podCIDRs: [10.0.0.0/33]\n", "line 1: podCIDRs"},
       {"nodeAddresses: [[1]]\n", "nodeAddresses must be a single value"},
+      {"uplinks: eth0\n", "uplinks must be auto, or a list of interfaces"},
+      {"masquerade: maybe\n", "masquerade must be auto, true or false"},
+      {"nonMasqueradeCIDRs: [" EIGHT("0") EIGHT("1") EIGHT("2") EIGHT("3") "10.0.0.0/8]\n",
+       "nonMasqueradeCIDRs and podCIDRs have more than 32 blocks"},
       {"- a\n- b\n", "sluice.yaml: must be a mapping"},
       {"just words\n", "sluice.yaml: must be a mapping"},
       {"a: [1\n", "sluice.yaml: yaml-cpp: error"},
