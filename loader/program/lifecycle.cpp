@@ -130,6 +130,7 @@ void remove_old_maps(const Root& root) {
 }  // namespace
 
 Result<LoadReport> load(const Root& root, const NodeConfig& config) {
+  quiet_libbpf();
   const Lock lock = TRY(Lock::exclusive(root));
   const std::string identity = object_identity(config);
   TRY(prepare_pins(root));
@@ -187,6 +188,7 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
 }
 
 Result<std::size_t> remove(const Root& root) {
+  quiet_libbpf();  // it has words for every interface without a qdisc of ours
   const Lock lock = TRY(Lock::exclusive(root));
   std::size_t hooks = TRY(detach_uplinks());
   net::Netlink netlink = TRY(net::Netlink::open());
