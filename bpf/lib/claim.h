@@ -30,8 +30,10 @@ static __always_inline bool claim_is_free(const struct packet *pkt, const struct
 
 /* Writes the partner where nobody has its key. 0: it is this connection's now; -EEXIST: another has it. The table itself may
  * refuse, as it may with any entry (flow_insert). */
-__noinline int claim_write(const struct packet *pkt, const struct decision *decision)
+__noinline int claim_write(const struct packet *pkt)
 {
+	/* Looked up again: before 6.3 what an argument points to is no value for a map. */
+	const struct decision *decision = decision_here();
 	struct flow_key key;
 	int err;
 
@@ -108,7 +110,7 @@ __noinline int claim(struct __sk_buff *skb, const struct packet *pkt)
 		mirror->epoch = decision->entry.half[dir].epoch;
 		translation_diff(to, &pkt->key, one_port);
 		translation_diff(back, &decision->partner_key, one_port);
-		err = claim_write(pkt, decision);
+		err = claim_write(pkt);
 		if (err != -EEXIST)
 			return err;
 	}
