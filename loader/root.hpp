@@ -23,6 +23,7 @@ class Root {
   [[nodiscard]] std::filesystem::path maps() const {
     return pins() / "maps" / ("v" + std::to_string(SLUICE_LAYOUT_VERSION));
   }
+  [[nodiscard]] std::filesystem::path cgroup() const { return at("/sys/fs/cgroup"); }
   [[nodiscard]] std::filesystem::path state() const { return at("/var/lib/sluice"); }  ///< survives a reboot
   [[nodiscard]] std::filesystem::path run() const { return at("/run/sluice"); }        ///< locks, sockets
   [[nodiscard]] std::filesystem::path config_file() const { return at("/etc/sluice/sluice.yaml"); }

@@ -52,6 +52,13 @@ enum policy_verdict {
 	POLICY_PASS = 3, /* admin tier: NetworkPolicy decides */
 };
 
+/* In the order in which they are asked. */
+enum policy_tier {
+	POLICY_TIER_ADMIN = 0,
+	POLICY_TIER_NETWORK = 1, /* NetworkPolicy */
+	POLICY_TIER_BASELINE = 2,
+};
+
 /* What one tier says: the verdict of the rule that comes first in it. */
 struct tier_verdict {
 	__u32 rule;   /* number of that rule, for people: loader/state/policy/words.hpp; 0: none */
@@ -102,6 +109,13 @@ static inline const struct tier_verdict *policy_deciding_tier(const struct peer_
 	if (said->admin.verdict == POLICY_ALLOW || said->admin.verdict == POLICY_DENY)
 		return &said->admin;
 	return flags & POLICY_ISOLATES ? &said->network : &said->baseline;
+}
+
+static inline enum policy_tier policy_tier_of(const struct peer_verdict *said, const struct tier_verdict *deciding)
+{
+	if (deciding == &said->admin)
+		return POLICY_TIER_ADMIN;
+	return deciding == &said->network ? POLICY_TIER_NETWORK : POLICY_TIER_BASELINE;
 }
 
 /* Where the deciding tier says nothing, an isolated pod is denied, any other allowed; so it is with a pass of the last

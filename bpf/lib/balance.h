@@ -32,6 +32,7 @@ __noinline int balance(const struct packet *pkt, struct decision *decision, __u3
 	service = service_find(&request.addr, request.port, request.proto);
 	if (!service || ((from & CLIENT_OUTSIDE) && !(service->flags & SERVICE_OUTSIDE)))
 		return 0;
+	decision->entry.service = service->id;
 	number = service_choose(service, &request);
 	if (number < 0)
 		return number;
@@ -48,7 +49,6 @@ __noinline int balance(const struct packet *pkt, struct decision *decision, __u3
 	to->sport = request.sport;
 	to->dport = backend->port;
 	to->backend = number;
-	decision->entry.service = service->id;
 	decision->entry.flags = FLOW_TRANSLATED;
 	decision->entry.met = dir;
 	return 0;

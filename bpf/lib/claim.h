@@ -5,6 +5,7 @@
 #define SLUICE_BPF_CLAIM_H
 
 #include "lib/common.h"
+#include "lib/config.h"
 #include "lib/flow.h"
 #include "lib/masquerade.h"
 #include "lib/nat.h"
@@ -40,6 +41,8 @@ __noinline int claim_write(const struct packet *pkt)
 	if (!pkt || !decision)
 		return -DROP_INTERNAL;
 	key = decision->partner_key;
+	if (cfg_trace)
+		return claim_is_free(pkt, &key) ? 0 : -EEXIST;
 	for (int i = 0; i < FLOW_INSERT_ATTEMPTS; i++) {
 		if (i)
 			counter_add(COUNTER_FLOW_INSERT_RETRIED);

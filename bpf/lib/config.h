@@ -42,6 +42,10 @@ const volatile struct addr cfg_unmasqueraded_mask[UNMASQUERADED_MAX] = {};
 /* The most ICMP errors a second that each CPU sends (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f). */
 const volatile __u32 cfg_icmp_errors_per_second = 1000;
 
+/* Only in the instance of bpfctl trace (loader/program/tracer.hpp), which shares the tables that the slow path reads with
+ * the programs in force: what it decides is not written down. */
+const volatile bool cfg_trace = false;
+
 static __always_inline void tunnel_l2_copy(__u8 *frame)
 {
 	for (int i = 0; i < 6; i++) {

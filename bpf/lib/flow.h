@@ -14,7 +14,7 @@
 #include "lib/packet.h"
 #include "lib/runtime.h"
 #include "lib/tunnel.h"
-#include "maps/endpoint.h"
+#include "maps/decision.h"
 #include "maps/flow.h"
 
 #define FLOW_REFRESH_NS      CLOCK_NS_PER_S
@@ -28,38 +28,8 @@ struct {
 	__type(value, struct flow_entry);
 } flows SEC(".maps");
 
-/* Where an end of a connection is, seen from this node: lib/way.h. */
-enum place {
-	PLACE_STACK = 0, /* the node itself, and all that its stack has the way to */
-	PLACE_POD,       /* a pod of this node */
-	PLACE_NODE,      /* behind another node's tunnel */
-	PLACE_UPLINK,    /* the world, by an uplink */
-};
-
-/* One end of a connection, and what the slow path is deciding: too large for the stack beside struct packet. Programs run
- * with bottom halves off and no program of this hook runs inside another, so each CPU needs one. */
-struct end {
-	struct addr addr;
-	struct endpoint pod;      /* ifindex 0: it is no pod of this node */
-	struct pod_policy policy; /* the pod's, of the generation that decides */
-	__u32 via;                /* PLACE_NODE: the node's number; PLACE_UPLINK: the uplink's ifindex */
-	__u8 place;               /* enum place */
-	__u8 pad[3];
-};
-
-struct decision {
-	struct end source, target; /* of the packet; the target is who is behind the translation */
-	struct flow_entry entry;   /* of the packet's own key */
-	struct flow_half answer;   /* of what comes back, where that meets the partner */
-	struct flow_entry partner; /* of the key behind the translation, where the entry is translated */
-	struct flow_key partner_key;
-	bool continues;                /* the packet goes on with the connection whose entry is known */
-	bool forgotten;                /* and leaves nothing behind */
-	bool as_node;                  /* its source becomes the node's address: lib/masquerade.h */
-	__u8 generation;               /* of policy, that decides: maps/runtime.h */
-	__u16 ports_first, ports_last; /* where as_node: see struct uplink */
-};
-
+/* What the slow path is deciding: too large for the stack beside struct packet. Programs run with bottom halves off and no
+ * program of this hook runs inside another, so each CPU needs one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -307,7 +277,7 @@ __noinline int flow_write(struct __sk_buff *skb, const struct packet *pkt, struc
 
 	if (!pkt || !decision)
 		return -DROP_INTERNAL;
-	if (decision->forgotten)
+	if (cfg_trace || decision->forgotten)
 		return 0;
 	fresh = &decision->entry;
 	if (known && decision->continues) {

@@ -37,19 +37,22 @@ static __always_inline struct address_classes end_classes(const struct end *end,
 	return classes;
 }
 
+/* Leaves in `answer`, which is zeroed, what was said, and in `pkt` what a drop tells of it. */
 static __always_inline int judge_one(struct __sk_buff *skb, struct packet *pkt, __u32 policy,
-				     struct address_classes peer, be16 port, __u32 reason)
+				     struct address_classes peer, be16 port, __u32 reason, struct policy_answer *answer)
 {
-	struct policy_answer answer = {};
-
+	answer->identity = peer.identity;
+	answer->blocks = peer.blocks;
 	/* A pod's own node always reaches it: kubelet's probes. */
 	if (reason == DROP_POLICY_INGRESS && peer.identity == IDENTITY_HOST)
 		return 0;
-	if (likely(!policy_denies(policy, peer.identity, peer.blocks, (__u32)port << 8 | pkt->key.proto, &answer)))
+	answer->policy = policy;
+	answer->denied = policy_denies(policy, peer.identity, peer.blocks, (__u32)port << 8 | pkt->key.proto, answer);
+	if (likely(!answer->denied))
 		return 0;
-	pkt->rule = answer.rule;
-	if (!(answer.flags & POLICY_AUDIT)) {
-		pkt->reject = answer.flags & POLICY_REJECT;
+	pkt->rule = answer->rule;
+	if (!(answer->flags & POLICY_AUDIT)) {
+		pkt->reject = answer->flags & POLICY_REJECT;
 		return -reason;
 	}
 	counter_add(COUNTER_POLICY_AUDITED);
@@ -61,8 +64,7 @@ static __always_inline int judge_one(struct __sk_buff *skb, struct packet *pkt, 
 }
 
 /* `port` is the server's, as it sees it itself; `forward` where the packet is the client's. */
-__noinline int judge(struct __sk_buff *skb, struct packet *pkt, const struct decision *decision, be16 port,
-		     bool forward)
+__noinline int judge(struct __sk_buff *skb, struct packet *pkt, struct decision *decision, be16 port, bool forward)
 {
 	const struct end *client, *server;
 	int err = 0;
@@ -76,10 +78,10 @@ __noinline int judge(struct __sk_buff *skb, struct packet *pkt, const struct dec
 		return 0;
 	if (client->policy.egress)
 		err = judge_one(skb, pkt, client->policy.egress, end_classes(server, decision->generation), port,
-				DROP_POLICY_EGRESS);
+				DROP_POLICY_EGRESS, &decision->egress);
 	if (!err && server->policy.ingress)
 		err = judge_one(skb, pkt, server->policy.ingress, end_classes(client, decision->generation), port,
-				DROP_POLICY_INGRESS);
+				DROP_POLICY_INGRESS, &decision->ingress);
 	return err;
 }
 

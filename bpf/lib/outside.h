@@ -84,11 +84,14 @@ static __always_inline __u32 client_from(const struct addr *src, __u32 generatio
  * where it goes on. */
 __noinline int decide_from_uplink(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
 {
-	struct decision *decision = decision_begin();
+	struct decision *decision;
 	struct addr src;
 	int err;
 
-	if (!pkt || !decision)
+	if (!pkt)
+		return -DROP_INTERNAL;
+	decision = decision_begin(pkt);
+	if (!decision)
 		return -DROP_INTERNAL;
 	addr_copy(&src, packet_src(pkt));
 	addr_copy(&decision->source.addr, &src);

@@ -6,6 +6,7 @@
 
 #include "lib/common.h"
 #include "lib/metrics.h"
+#include "maps/decision.h"
 #include "maps/drop_reason.h"
 #include "maps/ipcache.h"
 #include "maps/policy.h"
@@ -33,13 +34,6 @@ struct {
 	__type(key, struct peer_key);
 	__type(value, struct peer_verdict);
 } peers SEC(".maps");
-
-/* What a policy says, for events and bpfctl trace. */
-struct policy_answer {
-	__u32 rule;   /* the agent's number of the rule that decided; 0: none did */
-	__u8 verdict; /* enum policy_verdict of the deciding tier */
-	__u8 flags;   /* POLICY_* */
-};
 
 /* The most specific entry for this port: by falling length of the prefixes that the policy has, then the one for every
  * other protocol. */
@@ -73,7 +67,7 @@ static __always_inline void policy_ask(struct peer_verdict *said, __u32 set, __u
 		policy_combine(said, found);
 }
 
-/* 0: allowed, or denied in audit mode; else 1. `answer` is zeroed. A policy that is gone denies: its endpoints are given
+/* 0: allowed, else 1. `answer` is zeroed. A policy that is gone denies: its endpoints are given
  * their new one before. */
 __noinline int policy_denies(__u32 id, __u32 identity, __u32 blocks, __u32 port_and_proto, struct policy_answer *answer)
 {
@@ -102,6 +96,7 @@ __noinline int policy_denies(__u32 id, __u32 identity, __u32 blocks, __u32 port_
 	}
 	deciding = policy_deciding_tier(&said, flags);
 	answer->rule = deciding->rule;
+	answer->tier = policy_tier_of(&said, deciding);
 	answer->verdict = deciding->verdict;
 	answer->flags = flags;
 	return !policy_allows(deciding, flags);

@@ -16,7 +16,7 @@
 #include "lib/packet.h"
 #include "lib/tunnel.h"
 
-static __always_inline struct decision *decision_begin(void)
+static __always_inline struct decision *decision_begin(const struct packet *pkt)
 {
 	/* Read before what is decided by it: a change meanwhile leaves the decision stale, not wrong. */
 	__u32 epoch = runtime.epoch;
@@ -28,6 +28,7 @@ static __always_inline struct decision *decision_begin(void)
 	decision->entry.half[0].epoch = epoch;
 	decision->entry.half[1].epoch = epoch;
 	decision->generation = GENERATION(epoch);
+	decision->dir = pkt->dir & 1;
 	return decision;
 }
 
@@ -127,7 +128,7 @@ static __always_inline void target_place(struct decision *decision, const struct
 
 /* Asks policy about the connection that this packet belongs to. */
 static __always_inline int connection_judge(struct __sk_buff *skb, struct packet *pkt, const struct flow_entry *known,
-					    const struct decision *decision)
+					    struct decision *decision)
 {
 	const __u8 dir = pkt->dir & 1;
 	be16 port;
@@ -158,7 +159,7 @@ __noinline int decide_from_pod(struct __sk_buff *skb, struct packet *pkt, struct
 		return -DROP_NOT_UNICAST;
 	if (addr_is_link_local(&dst) || addr_is_link_local(&src))
 		return -DROP_LINK_LOCAL;
-	decision = decision_begin();
+	decision = decision_begin(pkt);
 	if (!decision)
 		return -DROP_INTERNAL;
 	addr_copy(&decision->source.addr, &src);
@@ -223,7 +224,7 @@ __noinline int decide_to_pod(struct __sk_buff *skb, struct packet *pkt, struct f
 	dir = pkt->dir & 1;
 	if (!addr_is_unicast(packet_dst(pkt)))
 		return -DROP_NOT_UNICAST;
-	decision = decision_begin();
+	decision = decision_begin(pkt);
 	if (!decision)
 		return -DROP_INTERNAL;
 	if (known && !flow_continues(pkt, known))

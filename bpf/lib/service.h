@@ -4,6 +4,7 @@
 #define SLUICE_BPF_SERVICE_H
 
 #include "lib/common.h"
+#include "lib/config.h"
 #include "lib/runtime.h"
 #include "maps/drop_reason.h"
 #include "maps/service.h"
@@ -113,7 +114,8 @@ static __always_inline __s64 affinity_recall(const struct service *service, cons
 	if (!backend || backend->service != service->id || backend->state != BACKEND_SERVING ||
 	    (local_only && !(backend->flags & BACKEND_LOCAL)))
 		return -1;
-	entry->last_used_ns = now;
+	if (!cfg_trace)
+		entry->last_used_ns = now;
 	return number;
 }
 
@@ -153,7 +155,7 @@ static __always_inline __s64 service_choose(const struct service *service, const
 	number = bpf_map_lookup_elem(&backend_slots, &slot);
 	if (!number)
 		return -DROP_INTERNAL;
-	if (service->affinity_s)
+	if (service->affinity_s && !cfg_trace)
 		affinity_remember(service, request, *number);
 	return *number;
 }

@@ -288,11 +288,13 @@ Datapath::Datapath(const Settings& settings)
   const auto found = std::ranges::find(idle(), settings, &Loaded::settings);
   if (found == idle().end()) {
     skeleton_ = load(settings);
-    return;
+  } else {
+    skeleton_ = found->skeleton;
+    idle().erase(found);
+    clear(*skeleton_);
   }
-  skeleton_ = found->skeleton;
-  idle().erase(found);
-  clear(*skeleton_);
+  const auto& maps = skeleton_->maps;
+  services_ = std::make_unique<ServiceMaps>(maps.services, maps.backend_slots, maps.backends, maps.source_ranges);
 }
 
 Datapath::~Datapath() { idle().push_back({settings_, skeleton_}); }
@@ -351,15 +353,25 @@ std::uint32_t Datapath::ifindex(const std::string& pod) const { return find(pod)
 
 std::array<Address, 2> Datapath::addresses(const std::string& pod) const { return {find(pod).v4, find(pod).v6}; }
 
+Bytes Datapath::frame_at(maps::hook hook, const std::string& pod, const Packet& packet) const {
+  const Mac &mac = find(pod).mac, &host = settings_.host_mac;
+  switch (hook) {
+    case maps::HOOK_TO_POD:
+      return packet.frame(host, mac);
+    case maps::HOOK_FROM_OVERLAY:
+      return packet.frame(loader::kTunnelSourceMac, host);
+    default:
+      return packet.frame(mac, host);
+  }
+}
+
 Outcome Datapath::from_pod(const std::string& pod, const Packet& packet) {
-  const Pod& sender = find(pod);
-  return run(maps::HOOK_FROM_POD, sender, packet.frame(sender.mac, settings_.host_mac), &packet);
+  return run(maps::HOOK_FROM_POD, find(pod), frame_at(maps::HOOK_FROM_POD, pod, packet), &packet);
 }
 
 Outcome Datapath::from_pod(const std::string& pod, const Packet& packet, const Packet& becomes) {
-  const Pod& sender = find(pod);
-  return run(maps::HOOK_FROM_POD, sender, packet.frame(sender.mac, settings_.host_mac), &packet,
-             becomes.frame(sender.mac, settings_.host_mac));
+  return run(maps::HOOK_FROM_POD, find(pod), frame_at(maps::HOOK_FROM_POD, pod, packet), &packet,
+             frame_at(maps::HOOK_FROM_POD, pod, becomes));
 }
 
 Outcome Datapath::from_pod(const std::string& pod, const Bytes& frame) {
@@ -367,8 +379,7 @@ Outcome Datapath::from_pod(const std::string& pod, const Bytes& frame) {
 }
 
 Outcome Datapath::to_pod(const std::string& pod, const Packet& packet) {
-  const Pod& receiver = find(pod);
-  return run(maps::HOOK_TO_POD, receiver, packet.frame(settings_.host_mac, receiver.mac), &packet);
+  return run(maps::HOOK_TO_POD, find(pod), frame_at(maps::HOOK_TO_POD, pod, packet), &packet);
 }
 
 Outcome Datapath::to_pod(const std::string& pod, const Bytes& frame) {
@@ -376,13 +387,12 @@ Outcome Datapath::to_pod(const std::string& pod, const Bytes& frame) {
 }
 
 Outcome Datapath::to_pod(const std::string& pod, const Packet& packet, const Packet& becomes) {
-  const Pod& receiver = find(pod);
-  return run(maps::HOOK_TO_POD, receiver, packet.frame(settings_.host_mac, receiver.mac), &packet,
-             becomes.frame(settings_.host_mac, receiver.mac));
+  return run(maps::HOOK_TO_POD, find(pod), frame_at(maps::HOOK_TO_POD, pod, packet), &packet,
+             frame_at(maps::HOOK_TO_POD, pod, becomes));
 }
 
 Outcome Datapath::from_overlay(const std::string& pod, const Packet& packet) {
-  return run(maps::HOOK_FROM_OVERLAY, find(pod), packet.frame(loader::kTunnelSourceMac, settings_.host_mac), &packet);
+  return run(maps::HOOK_FROM_OVERLAY, find(pod), frame_at(maps::HOOK_FROM_OVERLAY, pod, packet), &packet);
 }
 
 Outcome Datapath::from_uplink(const std::string& pod, const Packet& packet) {
@@ -399,8 +409,7 @@ Outcome Datapath::from_uplink(const std::string& pod, const Bytes& frame) {
 }
 
 Path Datapath::path_from_pod(const std::string& pod, const Packet& packet) const {
-  const Pod& sender = find(pod);
-  return interpret(*skeleton_->obj, "from_pod", packet.frame(sender.mac, settings_.host_mac), sender.ifindex);
+  return interpret(*skeleton_->obj, "from_pod", frame_at(maps::HOOK_FROM_POD, pod, packet), find(pod).ifindex);
 }
 
 Outcome Datapath::run(maps::hook hook, const Pod& pod, const Bytes& frame, const Packet* packet,

@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -13,14 +14,15 @@
 #include <vector>
 
 #include "loader/config.hpp"
+#include "loader/program/tracer.hpp"
 #include "maps/drop_reason.h"
 #include "maps/flow.h"
 #include "maps/metrics.h"
 #include "maps/observer.h"
 #include "maps/policy.h"
-#include "maps/service.h"
 #include "tests/datapath/interpreter.hpp"
 #include "tests/datapath/packet.hpp"
+#include "tests/datapath/service_maps.hpp"
 
 struct pod_bpf;
 
@@ -59,14 +61,6 @@ struct UplinkOptions {
   std::string v4 = "192.0.2.1", v6 = "2001:db8::1";
   std::uint32_t mtu = 1500;
   std::uint16_t kept_first = 30000, kept_last = 60999;  ///< ports that are the node's own
-};
-
-/// A Service's port, as the agent would write it.
-struct ServiceOptions {
-  std::uint32_t id = 1;
-  std::uint32_t flags = 0;  ///< SERVICE_*
-  std::uint32_t affinity_s = 0;
-  std::vector<std::string> source_ranges;  ///< of whole addresses
 };
 
 /// One direction of a policy: who may, for a port (0: every) of a protocol (0: every).
@@ -184,6 +178,12 @@ class Datapath {
   Outcome to_pod(const std::string& pod, const Packet& packet, const Packet& becomes);
   /// What from_pod does with the packet, counted. Nothing comes of it.
   [[nodiscard]] Path path_from_pod(const std::string& pod, const Packet& packet) const;
+  /// What a trace of the packet (loader/program/tracer.hpp) at `hook` of the interface of `pod` gives.
+  loader::program::Traced trace(maps::hook hook, const std::string& pod, const Packet& packet);
+  /// The verdict of such a trace.
+  Verdict traced(maps::hook hook, const std::string& pod, const Packet& packet);
+  /// Every byte of every map that the programs share with each other and with user space, by name.
+  [[nodiscard]] std::map<std::string, Bytes> contents() const;
 
   [[nodiscard]] std::optional<Flow> flow(const Tuple& tuple) const;
   [[nodiscard]] std::optional<Flow> flow(const Packet& packet) const { return flow(packet.tuple()); }
@@ -211,6 +211,8 @@ class Datapath {
   struct Observer;
 
   [[nodiscard]] const Pod& find(const std::string& name) const;
+  /// The frame of a packet with the MAC addresses that it should have at `hook` of the pod's interface.
+  [[nodiscard]] Bytes frame_at(maps::hook hook, const std::string& pod, const Packet& packet) const;
   [[nodiscard]] std::string name_of(std::uint32_t ifindex) const;
   Outcome run(maps::hook hook, const Pod& pod, const Bytes& frame, const Packet* packet,
               const std::optional<Bytes>& becomes = {});
@@ -218,12 +220,14 @@ class Datapath {
   void compare(const Verdict& verdict, const Bytes& left_as, Outcome& outcome) const;
 
   pod_bpf* skeleton_;
+  std::unique_ptr<ServiceMaps> services_;
   Settings settings_;
   std::vector<Pod> pods_;
   std::vector<std::unique_ptr<Observer>> observers_;
+  std::map<maps::hook, loader::program::Tracer> tracers_;
   std::vector<maps::metric> metrics_;  ///< as they were after the last run, by metric_index()
   std::uint64_t answered_ = 0;
-  std::uint32_t backends_ = 0, sets_ = 0;  ///< numbers given out so far
+  std::uint32_t sets_ = 0;  ///< numbers given out so far
 };
 
 }  // namespace sluice::test

@@ -40,49 +40,19 @@ Address parse(const std::string& text) {
 
 Datapath& Datapath::service(const SocketAddress& frontend, std::uint8_t proto,
                             const std::vector<SocketAddress>& backends, const ServiceOptions& options) {
-  const std::uint32_t first = backends_;
-  for (const SocketAddress& one : backends) {
-    maps::backend backend{};
-    backend.addr = one.address.wire();
-    backend.port = maps::be16::from_host(one.port);
-    backend.state = maps::BACKEND_SERVING;
-    backend.service = options.id;
-    put(skeleton_->maps.backends, backends_, backend);
-    put(skeleton_->maps.backend_slots, backends_, backends_);
-    backends_++;
-  }
-  for (const std::string& client : options.source_ranges) {
-    maps::source_range_key range{32 + 128, options.id, {}};
-    std::memcpy(range.word, &parse(client).wire(), sizeof(range.word));
-    put(skeleton_->maps.source_ranges, range, std::uint32_t{1});
-  }
-  const maps::backend_table table{first, static_cast<std::uint32_t>(backends.size())};
-  maps::service_key key{};
-  key.addr = frontend.address.wire();
-  key.port = maps::be16::from_host(frontend.port);
-  key.proto = proto;
-  const std::uint32_t ranges = options.source_ranges.empty() ? 0 : SERVICE_SOURCE_RANGES;
-  put(skeleton_->maps.services, key,
-      maps::service{options.id, options.flags | ranges, options.affinity_s, 0, table, table});
+  services_->service(frontend, proto, backends, options);
   skeleton_->data_runtime->runtime.has_services = 1;
   return new_epoch();
 }
 
 Datapath& Datapath::service_address(const char* address) {
-  maps::service_key key{};
-  key.addr = parse(address).wire();
-  put(skeleton_->maps.services, key, maps::service{});
+  services_->address(parse(address));
   skeleton_->data_runtime->runtime.has_services = 1;
   return new_epoch();
 }
 
 Datapath& Datapath::backends_become(maps::backend_state state) {
-  for (std::uint32_t number = 0; number < backends_; number++) {
-    maps::backend backend{};
-    bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.backends), &number, &backend);
-    backend.state = state;
-    put(skeleton_->maps.backends, number, backend);
-  }
+  services_->backends_become(state);
   return new_epoch();
 }
 

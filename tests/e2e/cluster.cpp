@@ -126,9 +126,13 @@ Outcome Cluster::on_node(const std::string& node, const Command& command) const 
 Place Cluster::pod(const std::string& name) const {
   const auto list = nlohmann::json::parse(lab({"list", "-o", "json"}).output);
   for (const auto& pod : list.at("pods")) {
-    const std::string full = pod.at("namespace").get<std::string>() + "/" + pod.at("name").get<std::string>();
-    if (full != name && full != "default/" + name) continue;
-    Place place{name, pod.at("node"), must(loader::net::Netns::open(pod.at("netns").get<std::string>())), {}};
+    const std::string ns = pod.at("namespace"), own = pod.at("name"), node = pod.at("node");
+    if (ns + "/" + own != name && ns + "/" + own != "default/" + name) continue;
+    Place place{name,
+                node,
+                must(loader::net::Netns::open(pod.at("netns").get<std::string>())),
+                {},
+                root(node).cgroup() / (ns + "." + own)};
     for (const std::string text : pod.at("ips")) {
       const auto address = must(Address::parse(text));
       place.addresses[address.is_v4()] = address;
@@ -142,7 +146,8 @@ Place Cluster::node(const std::string& name) const {
   const auto list = nlohmann::json::parse(lab({"list", "-o", "json"}).output);
   for (const auto& node : list.at("nodes")) {
     if (node.at("name") != name) continue;
-    Place place{name, name, must(loader::net::Netns::open(node.at("netns").get<std::string>())), {}};
+    Place place{
+        name, name, must(loader::net::Netns::open(node.at("netns").get<std::string>())), {}, root(name).cgroup()};
     for (const std::string text : node.at("addresses")) {
       const auto address = must(Address::parse(text));
       place.addresses[address.is_v4()] = address;

@@ -16,6 +16,7 @@
 #include "maps/metrics.h"
 #include "maps/result.hpp"
 #include "tests/e2e/process.hpp"
+#include "tests/e2e/socket.hpp"
 
 namespace sluice::e2e {
 
@@ -76,8 +77,11 @@ struct Place {
   std::string node;
   loader::net::Netns netns;
   std::map<bool, Address> addresses;  ///< by "is IPv4"
+  std::filesystem::path cgroup;       ///< of its processes
 
   [[nodiscard]] Address address(bool v4) const { return addresses.at(v4); }
+  /// Of sockets of its own processes.
+  [[nodiscard]] Home home() const { return {netns, cgroup}; }
 };
 
 class Cluster {

@@ -7,80 +7,16 @@
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "maps/views.hpp"
-#include "tests/e2e/agent.hpp"
-#include "tests/e2e/cluster.hpp"
-#include "tests/e2e/socket.hpp"
+#include "tests/e2e/service_world.hpp"
 
 using namespace sluice;
 using namespace sluice::e2e;
 
 namespace {
 
-constexpr bool kFamilies[] = {true, false};
-constexpr std::uint16_t kServicePort = 80, kTargetPort = 8080;
-const char* const kVip[] = {"fd00:10:96::1", "10.96.0.1"};
-
-Address vip(bool v4) { return must(Address::parse(kVip[v4])); }
-
-std::string service_yaml(const std::string& extra = {}) {
-  return R"(---
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: default}
-spec:
-  clusterIPs: [10.96.0.1, "fd00:10:96::1"]
-  ipFamilies: [IPv4, IPv6]
-  ipFamilyPolicy: RequireDualStack
-  ports: [{name: tcp, port: 80, targetPort: 8080}, {name: udp, protocol: UDP, port: 80, targetPort: 8080}]
-)" + extra;
-}
-
-/// A slice for each family, with these pods as endpoints.
-std::string slices_yaml(const std::vector<const Place*>& endpoints) {
-  std::string yaml;
-  for (const bool v4 : kFamilies) {
-    yaml += "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web-" +
-            std::string(v4 ? "4" : "6") + ", namespace: default, labels: {kubernetes.io/service-name: web}}\n" +
-            "addressType: " + (v4 ? "IPv4" : "IPv6") +
-            "\nports: [{name: tcp, port: 8080, protocol: TCP}, {name: udp, port: 8080, protocol: UDP}]\nendpoints:\n";
-    for (const Place* endpoint : endpoints)
-      yaml += "- {addresses: [\"" + endpoint->address(v4).text() + "\"], nodeName: " + endpoint->node + "}\n";
-    if (endpoints.empty()) yaml += "  []\n";
-  }
-  return yaml;
-}
-
-struct World {
-  Cluster cluster{node_yaml(1) + pod_yaml("client", "node-1") + pod_yaml("web", "node-1") + pod_yaml("two", "node-1")};
-  Place client = cluster.pod("client"), web = cluster.pod("web"), two = cluster.pod("two");
-  Agent agent{cluster, "node-1"};
-
-  void apply(const std::string& yaml) const {
-    const TextFile file(yaml);
-    const auto outcome = cluster.lab({"apply", file.path()});
-    REQUIRE_MESSAGE(outcome.status == 0, outcome.output);
-  }
-};
-
-/// The pod that answers a new connection to the Service: by the address that the server's end has.
-std::string answered_by(const World& world, bool v4) {
-  const Socket web = must(Socket::tcp_listener(world.web.netns, world.web.address(v4), kTargetPort));
-  const Socket two = must(Socket::tcp_listener(world.two.netns, world.two.address(v4), kTargetPort));
-  const auto client = Socket::tcp_connected(world.client.netns, vip(v4), kServicePort);
-  if (!client) return "nobody: " + client.error().message;
-  for (const auto& [name, listener] : {std::pair("web", &web), std::pair("two", &two)}) {
-    auto accepted = listener->accept();
-    if (!accepted) continue;
-    CHECK(accepted->second == world.client.address(v4));
-    must(accepted->first.send("hello"));
-    CHECK(must(client->read(5)) == "hello");
-    return name;
-  }
-  return "nobody";
-}
+std::string answered_by(const World& world, bool v4) { return world.answers(world.client, v4); }
 
 bool refused(const World& world, bool v4) {
   const auto client = Socket::tcp_connected(world.client.netns, vip(v4), kServicePort);

@@ -1,12 +1,21 @@
 #include "tests/e2e/socket.hpp"
 
+#include <fcntl.h>
+#include <linux/sched.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
+#include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <bit>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <vector>
 
@@ -21,8 +30,9 @@ struct Endpoint {
   socklen_t size = sizeof(sockaddr_storage);
 
   Endpoint() = default;
-  Endpoint(const Address& address, std::uint16_t port) {
-    if (address.is_v4()) {
+  /// In the form of an IPv4 or IPv6 socket; of the latter `address` may be either.
+  Endpoint(const Address& address, std::uint16_t port, bool as_v4) {
+    if (as_v4) {
       auto& v4 = reinterpret_cast<sockaddr_in&>(storage);
       v4.sin_family = AF_INET;
       v4.sin_port = htons(port);
@@ -32,7 +42,8 @@ struct Endpoint {
       auto& v6 = reinterpret_cast<sockaddr_in6&>(storage);
       v6.sin6_family = AF_INET6;
       v6.sin6_port = htons(port);
-      std::memcpy(&v6.sin6_addr, address.bytes(), sizeof v6.sin6_addr);
+      const auto wire = address.wire();
+      std::memcpy(&v6.sin6_addr, &wire, sizeof v6.sin6_addr);
       size = sizeof v6;
     }
   }
@@ -48,17 +59,49 @@ struct Endpoint {
   [[nodiscard]] std::uint16_t port() const { return ntohs(reinterpret_cast<const sockaddr_in&>(storage).sin_port); }
 };
 
-}  // namespace
+/// A socket has the control group of the process that makes it. So a child makes it, which starts in the group and
+/// shares our descriptors.
+Result<Fd> open_in_group(const Home& home, int family, int type) {
+  const Fd group(::open(home.cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (group.get() < 0) return fail(errno, "open control group " + home.cgroup.string());
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(errno, "open pipe");
+  const Fd from(ends[0]), to(ends[1]);
+  clone_args how{};
+  how.flags = CLONE_FILES | CLONE_INTO_CGROUP;
+  how.exit_signal = SIGCHLD;
+  how.cgroup = static_cast<std::uint64_t>(group.get());
+  const auto child = static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof how));
+  if (child < 0) return fail(errno, "start a process in control group " + home.cgroup.string());
+  if (child == 0) {
+    int made = ::setns(home.netns.fd(), CLONE_NEWNET) == 0 ? ::socket(family, type, 0) : -1;
+    if (made < 0) made = -errno;
+    (void)!::write(to.get(), &made, sizeof made);
+    ::_exit(0);
+  }
+  int made = -EPIPE;
+  (void)!::read(from.get(), &made, sizeof made);
+  ::waitpid(child, nullptr, 0);
+  if (made < 0) return fail(-made, "open socket in control group " + home.cgroup.string());
+  return Fd(made);
+}
 
-Result<Socket> Socket::open(const Netns& netns, bool v4, int type) {
-  Result<Socket> opened = fail(ENOTSOCK, "open socket");
-  TRY(netns.run([&]() -> Result<void> {
-    const int fd = ::socket(v4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC, 0);
+Result<Fd> open_in(const Home& home, int family, int type) {
+  if (!home.cgroup.empty()) return open_in_group(home, family, type);
+  int fd = -1;
+  TRY(home.netns.run([&]() -> Result<void> {
+    fd = ::socket(family, type, 0);
     if (fd < 0) return fail(errno, "open socket");
-    opened = Socket(Fd(fd), v4);
     return {};
   }));
-  const int fd = opened->fd_.get();
+  return Fd(fd);
+}
+
+}  // namespace
+
+Result<Socket> Socket::open(const Home& home, bool v4, int type) {
+  Socket opened(TRY(open_in(home, v4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC)), v4);
+  const int fd = opened.fd_.get();
   const int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
   ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
@@ -68,16 +111,20 @@ Result<Socket> Socket::open(const Netns& netns, bool v4, int type) {
   return opened;
 }
 
-Result<Socket> Socket::udp(const Netns& netns, const Address& address, std::uint16_t port) {
-  auto socket = TRY(open(netns, address.is_v4(), SOCK_DGRAM));
-  const Endpoint own(address, port);
+Result<Socket> Socket::udp(const Home& home, const Address& address, std::uint16_t port) {
+  auto socket = TRY(open(home, address.is_v4(), SOCK_DGRAM));
+  const Endpoint own(address, port, socket.v4_);
   if (::bind(socket.fd_.get(), own.get(), own.size) != 0) return fail(errno, "bind " + address.text());
   return socket;
 }
 
-Result<Socket> Socket::tcp_listener(const Netns& netns, const Address& address, std::uint16_t port) {
-  auto socket = TRY(open(netns, address.is_v4(), SOCK_STREAM));
-  const Endpoint own(address, port);
+Result<Socket> Socket::udp_for(const Home& home, const Address& to, Family family) {
+  return open(home, to.is_v4() && family == Family::kOwn, SOCK_DGRAM);
+}
+
+Result<Socket> Socket::tcp_listener(const Home& home, const Address& address, std::uint16_t port) {
+  auto socket = TRY(open(home, address.is_v4(), SOCK_STREAM));
+  const Endpoint own(address, port, socket.v4_);
   const int yes = 1;  // a connection of the listener before may not have ended yet
   if (::setsockopt(socket.fd_.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0)
     return fail(errno, "set SO_REUSEADDR");
@@ -86,8 +133,8 @@ Result<Socket> Socket::tcp_listener(const Netns& netns, const Address& address, 
   return socket;
 }
 
-Result<Socket> Socket::tcp_connected(const Netns& netns, const Address& to, std::uint16_t port) {
-  auto socket = TRY(open(netns, to.is_v4(), SOCK_STREAM));
+Result<Socket> Socket::tcp_connected(const Home& home, const Address& to, std::uint16_t port, Family family) {
+  auto socket = TRY(open(home, to.is_v4() && family == Family::kOwn, SOCK_STREAM));
   TRY(socket.connect(to, port));
   return socket;
 }
@@ -98,6 +145,12 @@ Result<std::uint16_t> Socket::port() const {
   return own.port();
 }
 
+Result<Correspondent> Socket::peer() const {
+  Endpoint there;
+  if (::getpeername(fd_.get(), there.get(), &there.size) != 0) return fail(errno, "getpeername");
+  return Correspondent{there.address(), there.port()};
+}
+
 Result<std::pair<Socket, Address>> Socket::accept() const {
   Endpoint from;
   const int fd = ::accept4(fd_.get(), from.get(), &from.size, SOCK_CLOEXEC);
@@ -106,8 +159,14 @@ Result<std::pair<Socket, Address>> Socket::accept() const {
   return std::pair{Socket(Fd(fd), v4_), from.address()};
 }
 
+Result<std::pair<Socket, Address>> Socket::accept_now() const {
+  pollfd waiting{fd_.get(), POLLIN, 0};
+  if (::poll(&waiting, 1, 0) != 1) return refuse(EAGAIN, "accept: nobody has connected");
+  return accept();
+}
+
 Result<void> Socket::connect(const Address& to, std::uint16_t port) {
-  const Endpoint there(to, port);
+  const Endpoint there(to, port, v4_);
   if (::connect(fd_.get(), there.get(), there.size) != 0) return fail(errno, "connect to " + to.text());
   return {};
 }
@@ -147,7 +206,7 @@ Result<void> Socket::send(const std::string& data) const {
 }
 
 Result<void> Socket::send_to(const std::string& data, const Address& to, std::uint16_t port) const {
-  const Endpoint there(to, port);
+  const Endpoint there(to, port, v4_);
   if (::sendto(fd_.get(), data.data(), data.size(), 0, there.get(), there.size) < 0) {
     return fail(errno, "send to " + to.text());
   }
