@@ -23,17 +23,6 @@ Format format_of(const std::string& name) {
 
 std::string footer(const char* examples) { return std::string("Examples:\n") + examples; }
 
-/// A check whose refusal is the parser's own sentence.
-template <typename Parse>
-CLI::Validator checked_by(const char* type, Parse parse) {
-  return CLI::Validator(
-      [parse](const std::string& text) {
-        const auto value = parse(text);
-        return value ? std::string() : value.error().message;
-      },
-      type);
-}
-
 }  // namespace
 
 CLI::App& Commands::noun(const char* name, const char* help) {
@@ -53,6 +42,17 @@ CLI::App& Commands::verb(CLI::App& noun, const char* name, const char* help, con
 
 CLI::App& Commands::verb(const char* name, const char* help, const char* examples, Run run) {
   return verb(app_, name, help, examples, std::move(run));
+}
+
+CLI::App& Commands::verb(CLI::App& noun, const char* name, const char* help, const char* examples, Do work) {
+  return verb(noun, name, help, examples, Run([work = std::move(work)](const loader::Root& root) -> Result<Status> {
+                TRY(work(root));
+                return kDone;
+              }));
+}
+
+CLI::App& Commands::verb(const char* name, const char* help, const char* examples, Do work) {
+  return verb(app_, name, help, examples, std::move(work));
 }
 
 void Commands::output(CLI::App& verb, Format& format, const std::vector<std::string>& names) {

@@ -20,12 +20,13 @@ enum Status : int {
   kFailed = 1,
   kUsage = 2,
   kNotFound = 3,  ///< an Error with the code ENOENT: a pod, a map, the datapath itself
+  kDropped = 4,   ///< bpfctl trace: the packet would be dropped
 };
 
 /// The command line as all nouns together declare it. Options of a verb live as long as this.
 class Commands {
  public:
-  using Run = std::function<Result<void>(const loader::Root&)>;
+  using Run = std::function<Result<Status>(const loader::Root&)>;
   using Words = std::function<std::vector<std::string>(const loader::Root&)>;
 
   explicit Commands(CLI::App& app) : app_(app) {}
@@ -38,6 +39,10 @@ class Commands {
   /// does behind it; the first words are the verb's own.
   CLI::App& verb(CLI::App& noun, const char* name, const char* help, const char* examples, Run run);
   CLI::App& verb(const char* name, const char* help, const char* examples, Run run);
+  /// One that is done wherever it does not fail.
+  using Do = std::function<Result<void>(const loader::Root&)>;
+  CLI::App& verb(CLI::App& noun, const char* name, const char* help, const char* examples, Do work);
+  CLI::App& verb(const char* name, const char* help, const char* examples, Do work);
 
   /// -o, with these names of formats; the first is the default.
   void output(CLI::App& verb, Format& format, const std::vector<std::string>& names);
@@ -67,8 +72,20 @@ void add_policy(Commands& commands);
 void add_map(Commands& commands);
 void add_prog(Commands& commands);
 void add_feature(Commands& commands);
+void add_trace(Commands& commands);
 void add_version(Commands& commands);
 void add_completion(Commands& commands);
+
+/// A check whose refusal is the parser's own sentence.
+template <typename Parse>
+CLI::Validator checked_by(const char* type, Parse parse) {
+  return CLI::Validator(
+      [parse](const std::string& text) {
+        const auto value = parse(text);
+        return value ? std::string() : value.error().message;
+      },
+      type);
+}
 
 /// Options that several nouns have, with their checks.
 CLI::Validator address_block();

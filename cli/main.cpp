@@ -21,11 +21,12 @@ constexpr const char* kFooter = R"(Examples:
   bpfctl flow list --pod default/web    a pod's connections
   bpfctl flow watch --event dropped     what is dropped, as it happens
   bpfctl drops --interval 2             why packets are dropped, and how fast
+  bpfctl trace --from default/web --to 10.96.0.10:53/udp    what would become of a packet
   bpfctl policy check --from default/client --to default/web --port 80
                                         does policy allow it, and which rule says so
 
 Exit status: 0 done; 1 failed, with a sentence that says why; 2 wrong usage; 3 what was asked for does not exist (a pod,
-a map, or the datapath itself).
+a map, or the datapath itself); 4 a traced packet would be dropped.
 Every command has examples of its own: bpfctl flow list --help)";
 
 int report(const Error& error, const loader::Root& root) {
@@ -56,6 +57,7 @@ int main(int argc, char** argv) {
   cli::add_endpoint(commands);
   cli::add_flow(commands);
   cli::add_drops(commands);
+  cli::add_trace(commands);
   cli::add_metrics(commands);
   cli::add_policy(commands);
   cli::add_map(commands);
@@ -71,5 +73,5 @@ int main(int argc, char** argv) {
   }
   const loader::Root root(prefix);
   const auto done = commands.chosen()(root);
-  return done ? cli::kDone : report(done.error(), root);
+  return done ? *done : report(done.error(), root);
 }

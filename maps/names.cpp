@@ -46,6 +46,14 @@ constexpr std::array kVerdicts = {
     Words{POLICY_PASS, "pass", ""},
 };
 
+constexpr std::array kTiers = {
+    Words{POLICY_TIER_ADMIN, "admin tier", ""},
+    Words{POLICY_TIER_NETWORK, "NetworkPolicy", ""},
+    Words{POLICY_TIER_BASELINE, "baseline tier", ""},
+};
+
+constexpr std::string_view kTcpFlags = "FSRPAUEC";  // from the lowest bit up, RFC 9293, 3.1
+
 constexpr std::array kProtocols = {
     Words{IPPROTO_TCP, "tcp", ""},       Words{IPPROTO_UDP, "udp", ""},   Words{IPPROTO_ICMP, "icmp", ""},
     Words{IPPROTO_ICMPV6, "icmpv6", ""}, Words{IPPROTO_SCTP, "sctp", ""},
@@ -146,6 +154,7 @@ std::string flow_delivery_name(std::uint32_t delivery) {
 
 std::string backend_state_name(std::uint32_t state) { return name_in(kBackendStates, state, "state_"); }
 std::string policy_verdict_name(std::uint32_t verdict) { return name_in(kVerdicts, verdict, "verdict_"); }
+std::string policy_tier_name(std::uint32_t tier) { return name_in(kTiers, tier, "tier_"); }
 
 std::string event_type_name(std::uint32_t type) { return name_in(kEvents, type, "event_"); }
 
@@ -165,11 +174,20 @@ std::optional<std::uint8_t> protocol_of(std::string_view name) {
 }
 
 std::string tcp_flags_text(std::uint8_t flags) {
-  constexpr std::string_view kLetters = "FSRPAUEC";  // from the lowest bit up, RFC 9293, 3.1
   std::string text;
-  for (std::size_t bit = 0; bit < kLetters.size(); bit++)
-    if ((flags & 1U << bit) != 0) text += kLetters[bit];
+  for (std::size_t bit = 0; bit < kTcpFlags.size(); bit++)
+    if ((flags & 1U << bit) != 0) text += kTcpFlags[bit];
   return text.empty() ? "-" : text;
+}
+
+std::optional<std::uint8_t> tcp_flags_of(std::string_view letters) {
+  unsigned flags = 0;
+  for (const char letter : letters) {
+    const auto bit = kTcpFlags.find(letter);
+    if (bit == std::string_view::npos) return std::nullopt;
+    flags |= 1U << bit;
+  }
+  return static_cast<std::uint8_t>(flags);
 }
 
 }  // namespace sluice::maps

@@ -44,6 +44,8 @@ std::string flow_delivery_name(std::uint32_t delivery);
 std::string backend_state_name(std::uint32_t state);
 /// "allow", "deny", "pass", "none"
 std::string policy_verdict_name(std::uint32_t verdict);
+/// "admin tier", "NetworkPolicy", "baseline tier"
+std::string policy_tier_name(std::uint32_t tier);
 /// "new", "closed", "dropped", "packet", "audited"
 std::string event_type_name(std::uint32_t type);
 std::optional<event_type> event_type_of(std::string_view name);
@@ -55,5 +57,7 @@ std::optional<std::uint8_t> protocol_of(std::string_view name);
 
 /// The TCP flags' letters, e.g. "SA"; "-" for none.
 std::string tcp_flags_text(std::uint8_t flags);
+/// nullopt: another letter is among them.
+std::optional<std::uint8_t> tcp_flags_of(std::string_view letters);
 
 }  // namespace sluice::maps

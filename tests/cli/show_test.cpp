@@ -93,7 +93,8 @@ TEST_CASE("where nothing is loaded every verb says so, and wrong usage has a sta
                                {"endpoint", "list"},
                                {"map", "list"},
                                {"map", "dump", "flows"},
-                               {"prog", "list"}}) {
+                               {"prog", "list"},
+                               {"trace", "--from", "10.0.0.5", "--to", "10.0.0.6:80"}}) {
     Command command{bpfctl, "--root", "/run/sluice-no-such-root"};
     command.insert(command.end(), words.begin(), words.end());
     const auto outcome = run(command);
@@ -117,7 +118,8 @@ TEST_CASE("completion knows verbs, options and values") {
               {{"flow", "list", "--state", "clos"}, "closed\nclosing\n"},
               {{"flow", "watch", "--reason", "SOURCE_"}, "SOURCE_MAC\nSOURCE_RANGE\nSOURCE_ROUTED\nSOURCE_SPOOFED\n"},
               {{"--root", "/x", "comp"}, "completion\n"},
-              {{"flow", "list", "--proto"}, "--protocol\n"}};
+              {{"flow", "list", "--proto"}, "--protocol\n"},
+              {{"trace", "--from", "n"}, "node\n"}};
   for (const auto& row : rows) {
     Command command{bpfctl, "complete", "--"};
     command.insert(command.end(), row.line.begin(), row.line.end());
