@@ -115,6 +115,22 @@ Result<Listing> dump_fragments(const Root& root) {
   return listing;
 }
 
+Result<Listing> dump_sockets(const Root& root) {
+  Listing listing({{"cookie", "SOCKET"},
+                   {"protocol", "PROTO"},
+                   {"direction", "DIRECTION"},
+                   {"address", "ADDRESS"},
+                   {"becomes", "BECOMES"},
+                   {"service", "SERVICE"},
+                   {"backend", "BACKEND"}});
+  const auto map = TRY(maps::open<maps::Sockets>(root.maps()));
+  TRY(map.each([&](const maps::socket_key& key, const maps::socket_peer& peer) {
+    listing.add({key.cookie, maps::protocol_name(key.proto), key.direction == maps::SOCKET_SENDS ? "sends" : "hears",
+                 end_of(key.addr, key.port), end_of(peer.addr, peer.port), peer.service, peer.backend});
+  }));
+  return listing;
+}
+
 Result<Listing> dump_metrics(const Root& root) {
   Listing listing({{"index", "INDEX"},
                    {"reason", "REASON"},
@@ -206,11 +222,15 @@ Result<Listing> dump_runtime(const Root& root) {
 
 const std::vector<MapDump>& map_dumps() {
   static const std::vector<MapDump> all = [] {
-    std::vector<MapDump> dumps = {
-        {maps::Flows::kName, dump_flows},         {maps::Endpoints::kName, dump_endpoints},
-        {maps::Fragments::kName, dump_fragments}, {maps::Metrics::kName, dump_metrics},
-        {maps::Counters::kName, dump_counters},   {maps::ObserverFilters::kName, dump_observer_filters},
-        {maps::Observers::kName, dump_observers}, {maps::Runtime::kName, dump_runtime}};
+    std::vector<MapDump> dumps = {{maps::Flows::kName, dump_flows},
+                                  {maps::Endpoints::kName, dump_endpoints},
+                                  {maps::Fragments::kName, dump_fragments},
+                                  {maps::Sockets::kName, dump_sockets},
+                                  {maps::Metrics::kName, dump_metrics},
+                                  {maps::Counters::kName, dump_counters},
+                                  {maps::ObserverFilters::kName, dump_observer_filters},
+                                  {maps::Observers::kName, dump_observers},
+                                  {maps::Runtime::kName, dump_runtime}};
     const std::vector<MapDump> rules = rule_map_dumps();
     dumps.insert(dumps.end(), rules.begin(), rules.end());
     return dumps;

@@ -17,7 +17,7 @@ using loader::Root;
 namespace program = loader::program;
 
 constexpr const char* kExamples =
-    R"(  bpfctl prog list               the programs, and the interfaces that they are attached to
+    R"(  bpfctl prog list               the programs, and the interfaces and the group that they are attached to
   bpfctl prog list --measure 5   how often they run in five seconds, and how long a run takes
   bpfctl prog list -o json | jq '.[].attachments | length'
 
@@ -46,8 +46,6 @@ Result<Programs> measured(const Root& root, double seconds) {
   return now;
 }
 
-const char* mode_name(loader::AttachMode mode) { return mode == loader::AttachMode::kTcx ? "tcx" : "clsact"; }
-
 Cell mean(const program::ProgramStatus& one) {
   if (one.run_count == 0) return nothing();
   const double ns = static_cast<double>(one.run_ns) / static_cast<double>(one.run_count);
@@ -55,7 +53,7 @@ Cell mean(const program::ProgramStatus& one) {
 }
 
 Listing attachments(const Programs& programs, const loader::observe::PodNames& names) {
-  Listing listing({{"interface", "INTERFACE"},
+  Listing listing({{"interface", "INTERFACE OR GROUP"},
                    {"ifindex", "INDEX"},
                    {"pod", "POD"},
                    {"hook", "HOOK"},
@@ -64,8 +62,8 @@ Listing attachments(const Programs& programs, const loader::observe::PodNames& n
                    {"mode", "ATTACHED BY"}});
   for (const auto& one : programs)
     for (const auto& place : one.attachments)
-      listing.add({place.interface, place.ifindex, name(names.of_interface(place.ifindex)), place.hook, one.name,
-                   place.program_id, mode_name(place.mode)});
+      listing.add({place.place, place.ifindex != 0 ? Cell(place.ifindex) : nothing(),
+                   name(names.of_interface(place.ifindex)), place.hook, one.name, place.program_id, place.mode});
   listing.sort({"interface", "hook"});
   return listing;
 }

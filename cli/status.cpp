@@ -13,6 +13,7 @@
 #include "loader/program/features.hpp"
 #include "loader/program/lifecycle.hpp"
 #include "loader/program/object.hpp"
+#include "loader/program/socket_hooks.hpp"
 #include "loader/program/status.hpp"
 #include "maps/layout.h"
 #include "maps/names.hpp"
@@ -120,7 +121,23 @@ Result<Sums> sums(const Root& root) {
   return sums;
 }
 
-Result<Details> head(const Root& root, const Loaded& loaded, const std::vector<observe::EndpointStatus>& endpoints) {
+/// Whether sockets are given backends, and where.
+Cell socket_hooks(const std::vector<program::ProgramStatus>& programs) {
+  std::size_t attached = 0;
+  std::string where;
+  for (const auto& one : programs)
+    for (const auto& place : one.attachments) {
+      if (place.mode != "cgroup") continue;
+      attached++;
+      where = " on " + place.place;
+    }
+  if (attached == 0)
+    return {"none: Services are balanced packet by packet, and the node's own processes reach none", attached};
+  return {fmt::format("{} of {}{}", attached, program::kSocketPrograms.size(), where), attached};
+}
+
+Result<Details> head(const Root& root, const Loaded& loaded, const std::vector<program::ProgramStatus>& programs,
+                     const std::vector<observe::EndpointStatus>& endpoints) {
   const auto ready = std::ranges::count_if(endpoints, [](const auto& endpoint) { return endpoint.problems.empty(); });
   const auto tcx = std::ranges::count(endpoints, loader::AttachMode::kTcx, &observe::EndpointStatus::mode);
   const auto clsact = static_cast<long>(endpoints.size()) - tcx;
@@ -143,6 +160,7 @@ Result<Details> head(const Root& root, const Loaded& loaded, const std::vector<o
   details.add({"endpointsReady", "", Show::kJson}, ready);
   details.add({"attachedByClsact", "", Show::kJson}, clsact);
   details.add({"attachedByTcx", "", Show::kJson}, tcx);
+  details.add({"socketHooks", "Socket hooks"}, socket_hooks(programs));
   details.add({"packetsForwarded", "Forwarded"}, Cell(fmt::format("{} packets", packets.forwarded), packets.forwarded));
   details.add({"packetsDropped", "Dropped"},
               Cell(fmt::format("{} packets{}", packets.dropped, packets.dropped == 0 ? "" : " (bpfctl drops)"),
@@ -153,7 +171,7 @@ Result<Details> head(const Root& root, const Loaded& loaded, const std::vector<o
 Result<void> show(const Root& root, Format format) {
   const auto programs = TRY(program::program_status(root));
   const auto endpoints = TRY(observe::endpoints(root));
-  const Details details = TRY(head(root, TRY(loaded(root)), endpoints));
+  const Details details = TRY(head(root, TRY(loaded(root)), programs, endpoints));
   const struct {
     const char* key;
     Listing listing;

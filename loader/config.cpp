@@ -92,6 +92,12 @@ Result<AttachMode> read_attach_mode(const YAML::Node& node) {
   return bad("must be auto, tcx or clsact, not \"" + text + "\"");
 }
 
+Result<std::string> read_path(const YAML::Node& node) {
+  const std::string text = TRY(read_text(node));
+  if (!text.empty() && text.front() != '/') return bad("must be a path from / on, not \"" + text + "\"");
+  return text;
+}
+
 Result<Mode> read_mode(const YAML::Node& node) {
   const std::string text = TRY(read_text(node));
   if (text == "none") return Mode::kNone;
@@ -171,7 +177,8 @@ Reader sizes_reader(MapSizes& sizes) {
                                {"backendSlots", into_count(sizes.backend_slots)},
                                {"backends", into_count(sizes.backends)},
                                {"sourceRanges", into_count(sizes.source_ranges)},
-                               {"affinity", into_count(sizes.affinity)}});
+                               {"affinity", into_count(sizes.affinity)},
+                               {"sockets", into_count(sizes.sockets)}});
   };
 }
 
@@ -200,6 +207,8 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
                            {"metricsAddress", into(config.metrics_address, read_listener)},
                            {"healthAddress", into(config.health_address, read_listener)},
                            {"policy", policy_reader(config.policy)},
+                           {"socketBalancing", into(config.socket_balancing, read_switch)},
+                           {"cgroup", into(config.cgroup, read_path)},
                            {"timeouts", timeouts_reader(config.timeouts)},
                            {"maps", sizes_reader(config.maps)}};
   try {

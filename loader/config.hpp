@@ -56,6 +56,7 @@ struct MapSizes {
   std::uint32_t backends = 131072;        ///< ports of endpoints
   std::uint32_t source_ranges = 16384;
   std::uint32_t affinity = 65536;
+  std::uint32_t sockets = 65536;  ///< sockets that were connected to a Service's backend
   bool operator==(const MapSizes&) const = default;
 };
 
@@ -68,8 +69,10 @@ struct PolicyMode {
 };
 
 struct NodeConfig {
-  std::string node_name;                ///< empty: the host name
-  std::vector<Address> node_addresses;  ///< sources of the ICMP errors that the datapath sends; empty: the pod gateway
+  std::string node_name;  ///< empty: the host name
+  /// Sources of the ICMP errors that the datapath sends, without any the pod gateway; ends of tunnels; where sockets of
+  /// the node that ask Services are taken to be, and where 127.0.0.1 and ::1 lead them at a node port.
+  std::vector<Address> node_addresses;
   Mode mode = Mode::kNone;
   std::uint32_t vni = 4096;          ///< of the overlay, the same on all nodes: 1 to 2^24 - 1
   std::uint16_t tunnel_port = 8472;  ///< UDP, the same on all nodes
@@ -84,6 +87,8 @@ struct NodeConfig {
   std::optional<SocketAddress> metrics_address = SocketAddress{Address::parse("127.0.0.1").value_or({}), 10249};
   std::optional<SocketAddress> health_address = SocketAddress{Address(), 10256};  ///< of all addresses
   PolicyMode policy;
+  bool socket_balancing = true;  ///< give sockets a backend when they connect to a Service, not each of their packets
+  std::string cgroup;            ///< of the node's processes and its pods', for that; empty: the root of all
   Timeouts timeouts;
   MapSizes maps;
   bool operator==(const NodeConfig&) const = default;

@@ -7,11 +7,12 @@
 #include "maps/types.h"
 
 /* Where the datapath sees a packet. Never renumbered. */
-#define SLUICE_HOOKS(X)                                                                \
-	X(0, FROM_POD, "from_pod", "what a pod sends")                                 \
-	X(1, TO_POD, "to_pod", "what the host's stack sends to a pod")                 \
-	X(2, FROM_OVERLAY, "from_overlay", "what other nodes send through the tunnel") \
-	X(3, FROM_UPLINK, "from_uplink", "what the world sends to Services and answers to pods")
+#define SLUICE_HOOKS(X)                                                                          \
+	X(0, FROM_POD, "from_pod", "what a pod sends")                                           \
+	X(1, TO_POD, "to_pod", "what the host's stack sends to a pod")                           \
+	X(2, FROM_OVERLAY, "from_overlay", "what other nodes send through the tunnel")           \
+	X(3, FROM_UPLINK, "from_uplink", "what the world sends to Services and answers to pods") \
+	X(7, SOCKET, "socket", "what sockets of the node ask for: connections and datagrams to Services")
 
 #define SLUICE_COUNTERS(X)                                                                                         \
 	X(0, FLOW_CREATED, "flow_created", "connections that got a flow entry")                                    \
@@ -23,7 +24,9 @@
 	X(6, ICMP_ERROR_SENT, "icmp_error_sent", "ICMP errors sent to a pod")                                      \
 	X(7, ICMP_ERROR_LIMITED, "icmp_error_limited", "ICMP errors not sent, to keep their rate bounded")         \
 	X(8, NEIGHBOUR_ANSWERED, "neighbour_answered", "ARP and neighbour solicitations for the gateway answered") \
-	X(9, POLICY_AUDITED, "policy_audited", "directions of a connection that policy in audit mode would have denied")
+	X(9, POLICY_AUDITED, "policy_audited",                                                                     \
+	  "directions of a connection that policy in audit mode would have denied")                                \
+	X(10, SOCKET_TRANSLATED, "socket_translated", "calls of sockets in which a backend took a Service's place")
 
 SLUICE_LAYOUTS_BEGIN
 

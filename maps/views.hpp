@@ -16,6 +16,7 @@
 #include "maps/policy.h"
 #include "maps/runtime.h"
 #include "maps/service.h"
+#include "maps/socket.h"
 #include "maps/uplink.h"
 
 namespace sluice::maps {
@@ -88,6 +89,11 @@ struct SourceRanges : Map<source_range_key, std::uint32_t> {
 struct Affinity : Map<affinity_key, affinity_entry> {
   using Map::Map;
   static constexpr const char* kName = "affinity";
+};
+
+struct Sockets : Map<socket_key, socket_peer> {
+  using Map::Map;
+  static constexpr const char* kName = "sockets";
 };
 
 struct Metrics : PerCpuArray<metric> {

@@ -20,6 +20,7 @@
 #include "loader/config.hpp"
 #include "loader/program/lifecycle.hpp"
 #include "loader/program/overlay.hpp"
+#include "loader/program/socket_hooks.hpp"
 #include "loader/program/uplink.hpp"
 
 namespace sluice::loader::agent {
@@ -97,6 +98,7 @@ struct Agent {
     }
     tell(program::repair_overlay(root, config), "look after the tunnel device");
     tell(program::repair_uplinks(root, config), "look after the uplinks");
+    tell(program::repair_socket_hooks(root, config), "look after the hooks of sockets");
   }
 
   static void tell(const Result<std::vector<std::string>>& changes, const char* task) {

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -45,6 +46,15 @@ Result<Netns> Netns::open(const std::filesystem::path& path) {
 }
 
 Result<Netns> Netns::current() { return open(kOwnNetns); }
+
+Result<std::uint64_t> Netns::current_cookie() {
+  const Fd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof(cookie);
+  if (any.get() < 0 || ::getsockopt(any.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0)
+    return fail(errno, "ask for the network namespace's cookie");
+  return cookie;
+}
 
 Result<Netns> Netns::create(const std::filesystem::path& path) {
   const auto doing = "make network namespace " + path.string();

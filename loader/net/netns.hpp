@@ -1,6 +1,7 @@
 /// Network namespaces: one open namespace, and work done inside it.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 
@@ -15,6 +16,8 @@ class Netns {
   /// ENOENT: no such path. EINVAL: the path is not a network namespace (a bare file is left there after a reboot).
   static Result<Netns> open(const std::filesystem::path& path);
   static Result<Netns> current();
+  /// The number by which BPF programs know the calling thread's namespace (SO_NETNS_COOKIE).
+  static Result<std::uint64_t> current_cookie();
 
   /// Makes a new namespace, kept by a bind mount at `path` (which must not exist), with its loopback up.
   /// Undoes itself on failure. EEXIST: `path` exists.

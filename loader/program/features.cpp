@@ -10,6 +10,7 @@
 
 #include "loader/program/hook.hpp"
 #include "loader/program/object.hpp"
+#include "loader/program/socket_hooks.hpp"
 
 namespace sluice::loader::program {
 namespace {
@@ -31,6 +32,16 @@ bool has_batch_lookup() {
   std::uint32_t token = 0, key = 0, value = 0, count = 1;
   return map.get() >= 0 &&
          (bpf_map_lookup_batch(map.get(), nullptr, &token, &key, &value, &count, nullptr) == 0 || errno == ENOENT);
+}
+
+bool has_socket_hooks() {
+  const std::array<bpf_insn, 2> code = {
+      bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 1},
+      bpf_insn{.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+  LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_CGROUP_INET4_GETPEERNAME);
+  const Fd program(
+      bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "sluice_probe", "GPL", code.data(), code.size(), &options));
+  return program.get() >= 0;
 }
 
 bool has_run_stats() {
@@ -56,6 +67,10 @@ Result<std::vector<Feature>> probe_features() {
        "programs are attached by clsact, which is the default"},
       {"batch lookup of maps", has_batch_lookup(), false, "fast listings of flows",
        "listings take one call for each flow"},
+      {"cgroup hooks of sockets", has_socket_hooks(), false, "socketBalancing: a backend for each connect to a Service",
+       "Services are balanced packet by packet, and the node's own processes reach none"},
+      {"cgroup2", ControlGroup::find(Root(), {}).failed_with(ENOENT) == false, false,
+       "where the hooks of sockets are (cgroup in sluice.yaml)", "as without these hooks"},
       {"run statistics", has_run_stats(), false, "run counts and times in `bpfctl prog list`", "they are not shown"},
       {"BTF of the kernel", access("/sys/kernel/btf/vmlinux", R_OK) == 0, false, "names of fields for bpftool",
        "nothing is lost for Sluice"},

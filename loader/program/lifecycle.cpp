@@ -14,6 +14,7 @@
 #include "loader/program/overlay.hpp"
 #include "loader/program/pin.hpp"
 #include "loader/program/record.hpp"
+#include "loader/program/socket_hooks.hpp"
 #include "loader/program/uplink.hpp"
 #include "loader/undo.hpp"
 
@@ -22,24 +23,39 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The two programs that a pod's interface has, by hook, and those of the tunnel device and of uplinks.
+/// The two programs that a pod's interface has, by hook, those of the tunnel device and of uplinks, and those of
+/// sockets.
 struct Programs {
   Fd ingress;
   Fd egress;
   Fd overlay;
   std::optional<Fd> uplink;  ///< nullopt: of a version that had none
+  std::vector<Fd> sockets;   ///< as kSocketPrograms; empty: sockets are left alone
   [[nodiscard]] const Fd& of(Hook hook) const { return hook == Hook::kIngress ? ingress : egress; }
 };
 
+/// All of kSocketPrograms, or none where `find` knows one of them not (ENOENT).
+Result<std::vector<Fd>> socket_programs(const std::function<Result<Fd>(const char*)>& find) {
+  std::vector<Fd> found;
+  for (const char* name : kSocketPrograms) {
+    auto program = find(name);
+    if (program.failed_with(ENOENT)) return std::vector<Fd>();
+    found.push_back(TRY(std::move(program)));
+  }
+  return found;
+}
+
 Result<Programs> programs_of(const Object& object) {
   return Programs{TRY(object.program(kFromPod)), TRY(object.program(kToPod)), TRY(object.program(kFromOverlay)),
-                  TRY(object.program(kFromUplink))};
+                  TRY(object.program(kFromUplink)),
+                  TRY(socket_programs([&](const char* name) { return object.program(name); }))};
 }
 
 /// ENOENT: nothing is loaded.
 Result<Programs> pinned_programs(const Root& root) {
   Programs programs{TRY(open_pin(program_pin(root, kFromPod))), TRY(open_pin(program_pin(root, kToPod))),
-                    TRY(open_pin(program_pin(root, kFromOverlay))), std::nullopt};
+                    TRY(open_pin(program_pin(root, kFromOverlay))), std::nullopt,
+                    TRY(socket_programs([&](const char* name) { return open_pin(program_pin(root, name)); }))};
   auto uplink = open_pin(program_pin(root, kFromUplink));
   if (uplink) programs.uplink = std::move(*uplink);
   if (!uplink && !uplink.failed_with(ENOENT)) return uplink.error();
@@ -60,11 +76,42 @@ Hook hook_of_link(const fs::path& pin) {
   return pin.string().ends_with("-in") ? Hook::kIngress : Hook::kEgress;  // as link_pin names them
 }
 
-/// All places in this network namespace: the uplinks, the tunnel device, the clsact hooks of every veth, and the pinned
-/// tcx links.
+/// The group whose sockets get hooks. nullopt: the configuration wants none, or there is no such group, and `warnings`
+/// says what that costs.
+std::optional<ControlGroup> socket_group(const Root& root, const NodeConfig& config,
+                                         std::vector<std::string>& warnings) {
+  if (!config.socket_balancing) return std::nullopt;
+  auto group = ControlGroup::find(root, config);
+  if (group) return *std::move(group);
+  warnings.push_back("sockets are left alone: " + group.error().message +
+                     "; connections of pods to Services are balanced packet by packet, and the node's own processes "
+                     "reach no Service");
+  return std::nullopt;
+}
+
+/// The hook of kSocketPrograms[index] on `group`, which is empty where there are no programs for sockets.
+Place socket_place(const Root& root, const ControlGroup& group, std::size_t index) {
+  return [&root, &group, index](const Programs& programs) -> Result<bool> {
+    const char* name = kSocketPrograms.at(index);
+    if (programs.sockets.empty()) return detach_socket_hook(root, name);
+    TRY(attach_socket_hook(root, group, name, programs.sockets.at(index)));
+    return true;
+  };
+}
+
+Result<std::size_t> detach_socket_hooks(const Root& root) {
+  std::size_t hooks = 0;
+  for (const char* name : kSocketPrograms) hooks += TRY(detach_socket_hook(root, name)) ? 1 : 0;
+  return hooks;
+}
+
+/// All places: the sockets' hooks on `group`, and in this network namespace the uplinks, the tunnel device, the clsact
+/// hooks of every veth, and the pinned tcx links.
 Result<std::vector<Place>> places(const Root& root, const std::optional<OverlayDevice>& overlay,
-                                  const std::vector<Uplink>& uplinks) {
+                                  const std::vector<Uplink>& uplinks, const std::optional<ControlGroup>& group) {
   std::vector<Place> found;
+  for (std::size_t index = 0; group && index < kSocketPrograms.size(); index++)
+    found.push_back(socket_place(root, *group, index));
   for (const Uplink& uplink : uplinks)
     found.push_back([uplink](const Programs& programs) -> Result<bool> {
       if (programs.uplink)
@@ -110,6 +157,13 @@ Result<std::size_t> switch_programs(const std::vector<Place>& all, const Program
 }
 
 Result<void> pin_programs(const Root& root, const Programs& programs) {
+  for (std::size_t index = 0; index < kSocketPrograms.size(); index++) {
+    const fs::path pin = program_pin(root, kSocketPrograms.at(index));
+    if (programs.sockets.empty())
+      TRY(remove_pin(pin));
+    else
+      TRY(replace_pin(programs.sockets.at(index), pin));
+  }
   if (programs.uplink)
     TRY(replace_pin(*programs.uplink, program_pin(root, kFromUplink)));
   else
@@ -139,8 +193,11 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   std::optional<Programs> former;
   if (auto pinned = pinned_programs(root)) former = std::move(*pinned);
   const auto record = load_record(root);
+  LoadReport report;
+  const auto group = socket_group(root, config, report.warnings);
   const auto overlay = TRY(prepare_overlay(config));
   const Uplinks uplinks = TRY(find_uplinks(config));
+  report.warnings.insert(report.warnings.end(), uplinks.warnings.begin(), uplinks.warnings.end());
   Undo devices([&] {
     if (overlay && overlay->made) (void)remove_overlay();
     if (!former) (void)detach_uplinks();
@@ -150,11 +207,12 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
     for (const Uplink& uplink : uplinks.all) TRY(attach_uplink(uplink, *former->uplink));
     TRY(detach_uplinks(uplinks.all));
     if (overlay) TRY(attach_overlay(*overlay, former->overlay));
+    for (std::size_t index = 0; group && index < kSocketPrograms.size(); index++)
+      TRY(socket_place(root, *group, index)(*former));
+    if (!group) TRY(detach_socket_hooks(root));
     TRY(publish_overlay(root, config, overlay));
     devices.release();
-    LoadReport unchanged;
-    unchanged.warnings = uplinks.warnings;
-    return unchanged;
+    return report;
   }
 
   Undo pins([&] {
@@ -165,10 +223,10 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   const Programs next = TRY(programs_of(object));
   // A kill between here and the end leaves two generations side by side, which the next load must not take for one.
   TRY(write_load_record(root, {SLUICE_VERSION, identity, false}));
-  LoadReport report{former ? LoadReport::Outcome::kUpgraded : LoadReport::Outcome::kLoaded, 0, object.warnings()};
-  report.warnings.insert(report.warnings.end(), uplinks.warnings.begin(), uplinks.warnings.end());
+  report.outcome = former ? LoadReport::Outcome::kUpgraded : LoadReport::Outcome::kLoaded;
+  report.warnings.insert(report.warnings.end(), object.warnings().begin(), object.warnings().end());
   TRY(publish_uplinks(root, uplinks.all));
-  const std::vector<Place> all = TRY(places(root, overlay, uplinks.all));
+  const std::vector<Place> all = TRY(places(root, overlay, uplinks.all, group));
   report.hooks = TRY(switch_programs(all, next, former));
   Undo hooks([&] {
     if (!former) return;
@@ -183,6 +241,7 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   devices.release();
   TRY(detach_uplinks(uplinks.all));
   if (!overlay) TRY(remove_overlay());
+  if (!group) TRY(detach_socket_hooks(root));
   remove_old_maps(root);
   return report;
 }
@@ -204,6 +263,7 @@ Result<std::size_t> remove(const Root& root) {
     TRY(tcx::detach(pin));
     hooks++;
   }
+  hooks += TRY(detach_socket_hooks(root));
   if (TRY(remove_overlay())) hooks++;
   std::error_code error;
   fs::remove_all(root.pins(), error);

@@ -19,7 +19,7 @@ struct LoadReport {
     kUpgraded,   ///< other programs were
   };
   Outcome outcome = Outcome::kUnchanged;
-  std::size_t hooks = 0;              ///< hooks of interfaces that got a new program
+  std::size_t hooks = 0;              ///< hooks of interfaces and sockets that got a new program
   std::vector<std::string> warnings;  ///< what the configuration asked for and did not get
 };
 
@@ -28,7 +28,8 @@ struct LoadReport {
 /// before it get their old program back. What a killed upgrade has left is finished by the next.
 Result<LoadReport> load(const Root& root, const NodeConfig& config);
 
-/// Takes the programs off every interface and removes all pins: what is connected goes on through the host's stack.
+/// Takes the programs off every interface and the sockets, and removes all pins: what is connected goes on through the
+/// host's stack.
 /// Returns the number of hooks that were attached. Succeeds when nothing is loaded.
 Result<std::size_t> remove(const Root& root);
 

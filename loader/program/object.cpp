@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "loader/net/netns.hpp"
 #include "loader/program/pin.hpp"
 #include "maps/runtime.h"
 #include "maps/types.h"
@@ -18,19 +19,26 @@
 using sluice::maps::addr;
 using sluice::maps::runtime;
 #include "pod.skel.h"
+#include "sock.skel.h"
 
 namespace sluice::loader::program {
 namespace {
 
-using Handle = std::unique_ptr<pod_bpf, void (*)(pod_bpf*)>;
+using PodHandle = std::unique_ptr<pod_bpf, void (*)(pod_bpf*)>;
+using SockHandle = std::unique_ptr<sock_bpf, void (*)(sock_bpf*)>;
 
 std::uint64_t ns(std::chrono::seconds seconds) { return std::chrono::nanoseconds(seconds).count(); }
 
-// The configured address of a family that this node has, else the gateway.
-maps::addr icmp_source(const NodeConfig& config, bool v4) {
+// The configured address of a family that this node has.
+std::optional<Address> node_address(const NodeConfig& config, bool v4) {
   const auto& own = config.node_addresses;
   const auto found = std::ranges::find_if(own, [&](const Address& address) { return address.is_v4() == v4; });
-  return found != own.end() ? found->wire() : Address::parse(v4 ? kGatewayV4 : kGatewayV6).value_or({}).wire();
+  return found != own.end() ? std::optional(*found) : std::nullopt;
+}
+
+maps::addr icmp_source(const NodeConfig& config, bool v4) {
+  const auto own = node_address(config, v4);
+  return own ? own->wire() : Address::parse(v4 ? kGatewayV4 : kGatewayV6).value_or({}).wire();
 }
 
 maps::addr mask_of(const Prefix& block) {
@@ -73,34 +81,45 @@ void set_constants(const NodeConfig& config, pod_bpf::pod_bpf__rodata& data) {
   std::memcpy(data.cfg_host_mac, kHostMac.bytes.data(), kHostMac.bytes.size());
 }
 
-// What is pinned, and under which name.
+// All but the namespace, which is no part of what programs are: a node keeps its own.
+void set_constants(const NodeConfig& config, sock_bpf::sock_bpf__rodata& data) {
+  data.cfg_node_v4 = node_address(config, true).value_or(Address()).wire();
+  data.cfg_node_v6 = node_address(config, false).value_or(Address()).wire();
+}
+
+// What is pinned, and under which name. Objects that have a map of the same name share it.
 struct PinnedMap {
-  bpf_map* map;
-  const char* name;
+  const char* map;               ///< in the object
+  const char* name;              ///< of the pin
   std::uint32_t wanted_entries;  ///< 0: as the program says
 };
 
-std::vector<PinnedMap> pinned_maps(const pod_bpf& pod, const MapSizes& sizes) {
-  const auto& maps = pod.maps;
-  return {{maps.flows, maps::Flows::kName, sizes.flows},
-          {maps.endpoints, maps::Endpoints::kName, sizes.endpoints},
-          {maps.fragments, maps::Fragments::kName, sizes.fragments},
-          {maps.ipcache, maps::Ipcache::kName, sizes.ipcache},
-          {maps.nodes, maps::Nodes::kName, sizes.nodes},
-          {maps.uplinks, maps::Uplinks::kName, 0},
-          {maps.policies, maps::Policies::kName, sizes.policies},
-          {maps.policy_ports, maps::PolicyPorts::kName, sizes.policy_ports},
-          {maps.peers, maps::Peers::kName, sizes.peers},
-          {maps.services, maps::Services::kName, sizes.services},
-          {maps.backend_slots, maps::BackendSlots::kName, sizes.backend_slots},
-          {maps.backends, maps::Backends::kName, sizes.backends},
-          {maps.source_ranges, maps::SourceRanges::kName, sizes.source_ranges},
-          {maps.affinity, maps::Affinity::kName, sizes.affinity},
-          {maps.metrics, maps::Metrics::kName, 0},
-          {maps.counters, maps::Counters::kName, 0},
-          {maps.observer_filters, maps::ObserverFilters::kName, 0},
-          {maps.observers, maps::Observers::kName, 0},
-          {maps.data_runtime, maps::Runtime::kName, 0}};
+template <typename View>
+PinnedMap pinned(std::uint32_t wanted_entries = 0) {
+  return {View::kName, View::kName, wanted_entries};
+}
+
+std::vector<PinnedMap> pinned_maps(const MapSizes& sizes) {
+  return {pinned<maps::Flows>(sizes.flows),
+          pinned<maps::Endpoints>(sizes.endpoints),
+          pinned<maps::Fragments>(sizes.fragments),
+          pinned<maps::Ipcache>(sizes.ipcache),
+          pinned<maps::Nodes>(sizes.nodes),
+          pinned<maps::Uplinks>(),
+          pinned<maps::Policies>(sizes.policies),
+          pinned<maps::PolicyPorts>(sizes.policy_ports),
+          pinned<maps::Peers>(sizes.peers),
+          pinned<maps::Services>(sizes.services),
+          pinned<maps::BackendSlots>(sizes.backend_slots),
+          pinned<maps::Backends>(sizes.backends),
+          pinned<maps::SourceRanges>(sizes.source_ranges),
+          pinned<maps::Affinity>(sizes.affinity),
+          pinned<maps::Sockets>(sizes.sockets),
+          pinned<maps::Metrics>(),
+          pinned<maps::Counters>(),
+          pinned<maps::ObserverFilters>(),
+          pinned<maps::Observers>(),
+          {".data.runtime", maps::Runtime::kName, 0}};
 }
 
 // The size of the map that is pinned already; 0: none is.
@@ -112,19 +131,23 @@ std::uint32_t pinned_entries(const std::filesystem::path& pin) {
   return info.max_entries;
 }
 
-Result<void> set_pins(const Root& root, const MapSizes& sizes, const pod_bpf& pod, std::vector<std::string>& warnings) {
-  for (const PinnedMap& entry : pinned_maps(pod, sizes)) {
+Result<void> set_pins(const Root& root, const MapSizes& sizes, const bpf_object* object,
+                      std::vector<std::string>& warnings) {
+  for (const PinnedMap& entry : pinned_maps(sizes)) {
+    bpf_map* const map = bpf_object__find_map_by_name(object, entry.map);
+    if (map == nullptr) continue;
     const std::string pin = root.maps() / entry.name;
-    if (const int err = bpf_map__set_pin_path(entry.map, pin.c_str()); err != 0) return fail(-err, "choose pin " + pin);
+    if (const int err = bpf_map__set_pin_path(map, pin.c_str()); err != 0) return fail(-err, "choose pin " + pin);
     if (entry.wanted_entries == 0) continue;
     std::uint32_t entries = entry.wanted_entries;
     if (const std::uint32_t there = pinned_entries(pin); there != 0 && there != entries) {
-      warnings.push_back(std::string("map ") + entry.name + " keeps its " + std::to_string(there) +
-                         " entries instead of " + std::to_string(entries) +
-                         ": a new size needs `sluiced remove` first");
+      const std::string words = std::string("map ") + entry.name + " keeps its " + std::to_string(there) +
+                                " entries instead of " + std::to_string(entries) +
+                                ": a new size needs `sluiced remove` first";
+      if (std::ranges::find(warnings, words) == warnings.end()) warnings.push_back(words);  // objects share maps
       entries = there;
     }
-    if (const int err = bpf_map__set_max_entries(entry.map, entries); err != 0)
+    if (const int err = bpf_map__set_max_entries(map, entries); err != 0)
       return fail(-err, std::string("set the size of map ") + entry.name);
   }
   return {};
@@ -135,11 +158,42 @@ void hash_bytes(std::uint64_t& hash, const void* data, std::size_t size) {
   for (std::size_t i = 0; i < size; i++) hash = (hash ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3;
 }
 
+template <typename Skeleton, typename Constants>
+void hash_object(std::uint64_t& hash, const NodeConfig& config) {
+  std::size_t size = 0;
+  const void* elf = Skeleton::elf_bytes(&size);
+  hash_bytes(hash, elf, size);
+  Constants constants;
+  std::memset(&constants, 0, sizeof(constants));  // padding too
+  set_constants(config, constants);
+  hash_bytes(hash, &constants, sizeof(constants));
+}
+
 }  // namespace
 
 struct Object::Skeleton {
-  Handle pod;
+  PodHandle pod{nullptr, pod_bpf::destroy};
+  SockHandle sock{nullptr, sock_bpf::destroy};  ///< where the configuration asks for it
   std::vector<std::string> warnings;
+
+  Result<void> load_pod(const Root& root, const NodeConfig& config) {
+    pod.reset(pod_bpf::open());
+    if (!pod) return fail(errno, "open pod.bpf.o");
+    set_constants(config, *pod->rodata);
+    TRY(set_pins(root, config.maps, pod->obj, warnings));
+    if (const int err = pod_bpf::load(pod.get()); err != 0) return fail(-err, "load pod.bpf.o: " + libbpf_words());
+    return {};
+  }
+
+  Result<void> load_sock(const Root& root, const NodeConfig& config) {
+    sock.reset(sock_bpf::open());
+    if (!sock) return fail(errno, "open sock.bpf.o");
+    set_constants(config, *sock->rodata);
+    sock->rodata->cfg_netns_cookie = TRY(net::Netns::current_cookie());
+    TRY(set_pins(root, config.maps, sock->obj, warnings));
+    if (const int err = sock_bpf::load(sock.get()); err != 0) return fail(-err, "load sock.bpf.o: " + libbpf_words());
+    return {};
+  }
 };
 
 Object::Object(std::unique_ptr<Skeleton> skeleton) : skeleton_(std::move(skeleton)) {}
@@ -149,19 +203,16 @@ Object::~Object() = default;
 
 Result<Object> Object::load(const Root& root, const NodeConfig& config) {
   quiet_libbpf();
-  Handle pod(pod_bpf::open(), pod_bpf::destroy);
-  if (!pod) return fail(errno, "open pod.bpf.o");
-  auto skeleton = std::make_unique<Skeleton>(Skeleton{std::move(pod), {}});
-  set_constants(config, *skeleton->pod->rodata);
-  TRY(set_pins(root, config.maps, *skeleton->pod, skeleton->warnings));
-  if (const int err = pod_bpf::load(skeleton->pod.get()); err != 0)
-    return fail(-err, "load pod.bpf.o: " + libbpf_words());
+  auto skeleton = std::make_unique<Skeleton>();
+  TRY(skeleton->load_pod(root, config));
+  if (config.socket_balancing) TRY(skeleton->load_sock(root, config));
   return Object(std::move(skeleton));
 }
 
 Result<Fd> Object::program(const std::string& name) const {
   const bpf_program* found = bpf_object__find_program_by_name(skeleton_->pod->obj, name.c_str());
-  if (found == nullptr) return refuse(ENOENT, "pod.bpf.o has no program " + name);
+  if (found == nullptr && skeleton_->sock) found = bpf_object__find_program_by_name(skeleton_->sock->obj, name.c_str());
+  if (found == nullptr) return refuse(ENOENT, "there is no program " + name);
   Fd copy(fcntl(bpf_program__fd(found), F_DUPFD_CLOEXEC, 0));
   if (copy.get() < 0) return fail(errno, "keep program " + name);
   return copy;
@@ -171,13 +222,8 @@ const std::vector<std::string>& Object::warnings() const { return skeleton_->war
 
 std::string object_identity(const NodeConfig& config) {
   std::uint64_t hash = 0xcbf29ce484222325;
-  std::size_t size = 0;
-  const void* elf = pod_bpf::elf_bytes(&size);
-  hash_bytes(hash, elf, size);
-  pod_bpf::pod_bpf__rodata data;
-  std::memset(&data, 0, sizeof(data));  // padding too
-  set_constants(config, data);
-  hash_bytes(hash, &data, sizeof(data));
+  hash_object<pod_bpf, pod_bpf::pod_bpf__rodata>(hash, config);
+  if (config.socket_balancing) hash_object<sock_bpf, sock_bpf::sock_bpf__rodata>(hash, config);
   char text[17];
   std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
   return text;

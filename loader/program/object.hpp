@@ -1,4 +1,4 @@
-/// The BPF object that is embedded in this binary, with a node's configuration in it, loaded into the kernel.
+/// The BPF objects that are embedded in this binary, with a node's configuration in them, loaded into the kernel.
 #pragma once
 
 #include <memory>
@@ -23,7 +23,8 @@ class Object {
   Object& operator=(Object&&) noexcept;
   ~Object();
 
-  /// A descriptor of its own for kFromPod, kToPod, kFromOverlay or kFromUplink.
+  /// A descriptor of its own for kFromPod, kToPod, kFromOverlay, kFromUplink or one of kSocketPrograms. ENOENT: there
+  /// is no such program, or the configuration does without.
   [[nodiscard]] Result<Fd> program(const std::string& name) const;
   /// What the configuration asked for and did not get, in sentences.
   [[nodiscard]] const std::vector<std::string>& warnings() const;

@@ -42,6 +42,7 @@ Result<void> prepare_pins(const Root& root) {
   TRY(mount_bpffs(root.bpffs()));
   TRY(make_folder(root.maps()));
   TRY(make_folder(root.pins() / "progs"));
+  TRY(make_folder(root.pins() / "cgroup"));
   return make_folder(root.pins() / "links");
 }
 

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <limits>
 
 #include "loader/net/netlink.hpp"
@@ -15,6 +16,7 @@
 #include "loader/program/object.hpp"
 #include "loader/program/overlay.hpp"
 #include "loader/program/pin.hpp"
+#include "loader/program/socket_hooks.hpp"
 
 namespace sluice::loader::program {
 namespace {
@@ -56,14 +58,42 @@ const char* hook_name(Hook hook) { return hook == Hook::kEgress ? "egress" : "in
 Result<std::vector<Attachment>> attachments_of(const Root& root, const net::Link& link) {
   std::vector<Attachment> found;
   if (const auto id = TRY(clsact::attached(link.ifindex, Hook::kUplink)))
-    found.push_back({link.ifindex, link.name, hook_name(Hook::kUplink), AttachMode::kClsact, *id});
+    found.push_back({link.ifindex, link.name, hook_name(Hook::kUplink), "clsact", *id});
   if (link.kind != "veth" && link.name != kOverlayDevice) return found;
   for (const Hook hook : {Hook::kIngress, Hook::kEgress}) {
     const auto pin = link_pin(root, link.name, hook == Hook::kIngress ? "in" : "eg");
     if (const auto id = TRY(tcx::attached(link.ifindex, pin)))
-      found.push_back({link.ifindex, link.name, hook_name(hook), AttachMode::kTcx, *id});
+      found.push_back({link.ifindex, link.name, hook_name(hook), "tcx", *id});
     if (const auto id = TRY(clsact::attached(link.ifindex, hook)))
-      found.push_back({link.ifindex, link.name, hook_name(hook), AttachMode::kClsact, *id});
+      found.push_back({link.ifindex, link.name, hook_name(hook), "clsact", *id});
+  }
+  return found;
+}
+
+/// Which of kSocketPrograms are loaded.
+Result<std::vector<ProgramStatus>> socket_programs(const Root& root) {
+  std::vector<ProgramStatus> programs;
+  for (const char* name : kSocketPrograms) {
+    const auto program = open_pin(program_pin(root, name));
+    if (program.failed_with(ENOENT)) continue;
+    if (!program) return program.error();
+    programs.push_back(TRY(describe_program(*program)));
+  }
+  return programs;
+}
+
+Result<std::vector<Attachment>> socket_attachments(const Root& root) {
+  const auto config = NodeConfig::read(root);
+  const auto group = ControlGroup::find(root, config ? *config : NodeConfig{});
+  std::vector<Attachment> found;
+  for (const char* name : kSocketPrograms) {
+    const auto there = TRY(socket_attachment(root, name));
+    if (!there) continue;
+    found.push_back({.ifindex = 0,
+                     .place = group && group->id() == there->group_id ? group->path().string() : "?",
+                     .hook = socket_hook_name(name),
+                     .mode = "cgroup",
+                     .program_id = there->program_id});
   }
   return found;
 }
@@ -86,13 +116,16 @@ Result<std::vector<ProgramStatus>> program_status(const Root& root) {
   std::vector<ProgramStatus> programs;
   for (const char* name : {kFromPod, kToPod, kFromOverlay, kFromUplink})
     programs.push_back(TRY(describe_program(TRY(open_pin(program_pin(root, name))))));
+  std::ranges::move(TRY(socket_programs(root)), std::back_inserter(programs));
 
+  std::vector<Attachment> attachments = TRY(socket_attachments(root));
   net::Netlink netlink = TRY(net::Netlink::open());
   for (const net::Link& link : TRY(netlink.links())) {
-    for (Attachment& attachment : TRY(attachments_of(root, link)))
-      if (ProgramStatus* program = by_id(programs, attachment.program_id))
-        program->attachments.push_back(std::move(attachment));
+    std::ranges::move(TRY(attachments_of(root, link)), std::back_inserter(attachments));
   }
+  for (Attachment& attachment : attachments)
+    if (ProgramStatus* program = by_id(programs, attachment.program_id))
+      program->attachments.push_back(std::move(attachment));
   return programs;
 }
 

@@ -12,12 +12,12 @@
 
 namespace sluice::loader::program {
 
-/// One hook of one interface that has a program of ours.
+/// One hook of one interface, or of sockets, that has a program of ours.
 struct Attachment {
   int ifindex = 0;
-  std::string interface;
-  std::string hook;  ///< "ingress" or "egress"
-  AttachMode mode = AttachMode::kClsact;
+  std::string place;  ///< the interface's name, or the path of the control group, "?" where its path is not known
+  std::string hook;   ///< "ingress" or "egress", "connect4" and its like
+  std::string mode;   ///< "clsact", "tcx" or "cgroup"
   std::uint32_t program_id = 0;
 };
 
@@ -41,8 +41,9 @@ struct MapStatus {
   std::uint64_t memory_bytes = 0;  ///< as the kernel accounts it
 };
 
-/// The programs in force, with the hooks of the calling thread's network namespace. ENOENT: nothing is loaded. A
-/// program of an unfinished upgrade that still hangs somewhere is listed by itself.
+/// The programs in force (those for sockets where the configuration asks for them), with the hooks of the calling
+/// thread's network namespace. ENOENT: nothing is loaded. A program of an unfinished upgrade that still hangs somewhere
+/// is listed by itself.
 Result<std::vector<ProgramStatus>> program_status(const Root& root);
 /// The pinned maps. ENOENT: nothing is loaded.
 Result<std::vector<MapStatus>> map_status(const Root& root);

@@ -20,7 +20,8 @@ TEST_CASE("status, endpoints, drops, metrics and programs show what is there") {
   CHECK(status.at("datapath") == "loaded");
   CHECK(status.at("endpoints") == 2);
   CHECK(status.at("endpointsReady") == 2);
-  CHECK(status.at("programs").size() == 4);
+  CHECK(status.at("programs").size() == 12);
+  CHECK(status.at("socketHooks") == 8);
   CHECK(status.at("packetsForwarded") > 0);
   CHECK(status.at("problems").empty());
   CHECK(has(bpfctl.run({"status"}).output, "Pod interfaces  2, 2 ready"));
@@ -47,11 +48,19 @@ TEST_CASE("status, endpoints, drops, metrics and programs show what is there") {
   CHECK(bpfctl.json({"metrics"}).at("maps").size() == 3);
 
   const auto programs = bpfctl.json({"prog", "list"});
-  REQUIRE(programs.size() == 4);
-  // Two pods and an uplink; there is no overlay on this node.
+  REQUIRE(programs.size() == 12);
   for (const auto& program : programs) {
-    const auto name = program.at("name");
-    CHECK(program.at("attachments").size() == (name == "from_overlay" ? 0 : name == "from_uplink" ? 1 : 2));
+    const auto name = program.at("name").get<std::string>();
+    CAPTURE(name);
+    const auto& places = program.at("attachments");
+    if (!name.starts_with("sock_")) {
+      // Two pods and an uplink; there is no overlay on this node.
+      CHECK(places.size() == (name == "from_overlay" ? 0 : name == "from_uplink" ? 1 : 2));
+      continue;
+    }
+    REQUIRE(places.size() == 1);
+    CHECK(places[0].at("mode") == "cgroup");
+    CHECK(places[0].at("interface") == bpfctl.cluster.root("node-1").cgroup().string());
   }
   CHECK(bpfctl.json({"version"}).at("datapath").is_string());
   CHECK(bpfctl.json({"feature", "probe"}).size() >= 6);
@@ -61,7 +70,7 @@ TEST_CASE("every map that is pinned can be dumped") {
   const Bpfctl bpfctl;
   bpfctl.send_udp(false, 5300);
   const auto maps = bpfctl.json({"map", "list"});
-  CHECK(maps.size() == 19);
+  CHECK(maps.size() == 20);
   for (const auto& map : maps) {
     const auto name = map.at("name").get<std::string>();
     CAPTURE(name);

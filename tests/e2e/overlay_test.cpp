@@ -10,6 +10,7 @@
 #include "loader/net/netlink.hpp"
 #include "loader/program/lifecycle.hpp"
 #include "loader/program/overlay.hpp"
+#include "loader/program/socket_hooks.hpp"
 #include "loader/state/cluster.hpp"
 #include "loader/state/nodes.hpp"
 #include "loader/state/policy/policies.hpp"
@@ -300,7 +301,9 @@ TEST_CASE("upgrades lose nothing of what goes between nodes") {
       must(lab.cluster.node(name).netns.run([&]() -> Result<void> {
         const auto report = TRY(loader::program::load(root, config));
         if (report.outcome != loader::program::LoadReport::Outcome::kUpgraded) return refuse(EINVAL, "not upgraded");
-        return report.hooks == 4 ? Result<void>() : refuse(EINVAL, std::to_string(report.hooks) + " hooks");
+        // A pod's two, the tunnel's, the uplink's, and those of sockets.
+        const auto hooks = 4 + loader::program::kSocketPrograms.size();
+        return report.hooks == hooks ? Result<void>() : refuse(EINVAL, std::to_string(report.hooks) + " hooks");
       }));
       CHECK(within(5s, [&] { return rounds > before; }));
     }

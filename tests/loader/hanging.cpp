@@ -1,8 +1,16 @@
 #include "tests/loader/hanging.hpp"
 
+#include <bpf/bpf.h>
+#include <fcntl.h>
+
+#include <array>
+#include <cerrno>
 #include <filesystem>
 
+#include "loader/program/pin.hpp"
+#include "loader/program/socket_hooks.hpp"
 #include "loader/program/status.hpp"
+#include "maps/views.hpp"
 #include "tests/loader/pod.hpp"
 
 namespace sluice::test {
@@ -15,8 +23,42 @@ loader::NodeConfig config_with_udp_timeout(int seconds) {
   config.maps.flows = 1024;
   config.maps.endpoints = 64;
   config.maps.fragments = 64;
+  config.maps.sockets = 64;
+  config.socket_balancing = false;
   config.timeouts.udp_established = std::chrono::seconds(seconds);
   return config;
+}
+
+TestGroup::TestGroup(const std::string& name)
+    : path_(must(program::ControlGroup::find(loader::Root(), {})).path() / name) {
+  std::filesystem::create_directory(path_);
+}
+
+TestGroup::~TestGroup() {
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+}
+
+loader::NodeConfig TestGroup::config(int udp_timeout_seconds) const {
+  auto config = config_with_udp_timeout(udp_timeout_seconds);
+  config.socket_balancing = true;
+  config.cgroup = path_;
+  return config;
+}
+
+std::size_t programs_on(const TestGroup& group) {
+  const Fd fd(open(group.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  std::size_t sum = 0;
+  for (const auto type :
+       {BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_UDP4_SENDMSG, BPF_CGROUP_UDP6_SENDMSG,
+        BPF_CGROUP_UDP4_RECVMSG, BPF_CGROUP_UDP6_RECVMSG, BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME}) {
+    std::array<std::uint32_t, 64> ids{};
+    std::uint32_t count = ids.size();
+    if (bpf_prog_query(fd.get(), type, 0, nullptr, ids.data(), &count) != 0)
+      throw std::runtime_error("ask for the programs of " + group.path());
+    sum += count;
+  }
+  return sum;
 }
 
 Hanging hanging(const Node& node) {
@@ -30,9 +72,19 @@ Hanging hanging(const Node& node) {
 }
 
 std::set<std::uint32_t> pinned_ids(const Node& node) {
-  const auto programs = must(program::program_status(node.root()));
-  std::set<std::uint32_t> ids = {programs.at(0).id, programs.at(1).id};  // pins come first
-  if (!programs.at(3).attachments.empty()) ids.insert(programs.at(3).id);
+  std::vector<const char*> names(program::kSocketPrograms.begin(), program::kSocketPrograms.end());
+  names.insert(names.end(), {program::kFromPod, program::kToPod});
+  if (!must(must(maps::open<maps::Uplinks>(node.root().maps())).dump()).empty()) names.push_back(program::kFromUplink);
+  std::set<std::uint32_t> ids;
+  for (const char* name : names) {
+    auto pin = program::open_pin(program::program_pin(node.root(), name));
+    if (pin.failed_with(ENOENT)) continue;
+    bpf_prog_info info{};
+    std::uint32_t size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(must(std::move(pin)).get(), &info, &size) != 0)
+      throw std::runtime_error("read a program");
+    ids.insert(info.id);
+  }
   return ids;
 }
 

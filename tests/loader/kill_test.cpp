@@ -17,6 +17,7 @@
 
 #include "loader/program/datapath.hpp"
 #include "loader/program/lifecycle.hpp"
+#include "loader/program/socket_hooks.hpp"
 #include "tests/loader/hanging.hpp"
 #include "tests/loader/node.hpp"
 
@@ -28,6 +29,7 @@ using program::Datapath;
 namespace {
 
 constexpr int kMostSteps = 400;
+constexpr const char* kGroup = "sluice-kill-test";
 
 bool is_step(const __ptrace_syscall_info& call) {
   switch (call.entry.nr) {
@@ -80,9 +82,22 @@ bool killed_before_step(int step, const std::function<bool()>& work) {
   return false;
 }
 
-/// Does `work` killed at each of its steps in turn, then at none; `check` after each. Returns the number of steps.
-int at_every_step(const std::function<bool()>& work, const std::function<void()>& check) {
-  for (int step = 1; step < kMostSteps; step++) {
+/// A datapath with the hooks of sockets or without. With them there are three times as many steps, most of them one of
+/// a row of eight alike: each fifth is taken.
+struct Setup {
+  const TestGroup& group;
+  bool sockets;
+
+  [[nodiscard]] NodeConfig config(int udp_timeout) const {
+    return sockets ? group.config(udp_timeout) : config_with_udp_timeout(udp_timeout);
+  }
+  [[nodiscard]] std::size_t hooks() const { return sockets ? program::kSocketPrograms.size() : 0; }
+  [[nodiscard]] int stride() const { return sockets ? 5 : 1; }
+};
+
+/// Does `work` killed at its steps in turn, then at none; `check` after each. Returns the number of steps.
+int at_steps(const Setup& setup, const std::function<bool()>& work, const std::function<void()>& check) {
+  for (int step = 1; step < kMostSteps; step += setup.stride()) {
     CAPTURE(step);
     const bool killed = killed_before_step(step, work);
     check();
@@ -92,12 +107,10 @@ int at_every_step(const std::function<bool()>& work, const std::function<void()>
   return 0;
 }
 
-}  // namespace
-
-TEST_CASE("an upgrade that is killed at any step leaves programs on every hook, and the next load finishes it") {
+void check_upgrade(const Setup& setup) {
   Node node;
-  const auto config = [uplink = node.add_interface("slukup2").name](int seconds) {
-    auto made = config_with_udp_timeout(seconds);
+  const auto config = [&setup, uplink = node.add_interface("slukup2").name](int seconds) {
+    auto made = setup.config(seconds);
     made.uplinks = {uplink};
     return made;
   };
@@ -105,52 +118,73 @@ TEST_CASE("an upgrade that is killed at any step leaves programs on every hook, 
   auto datapath = must(Datapath::open(node.root()));
   attach_both_ways(node, datapath, "slukup");
   int round = 0;
-  const int steps = at_every_step([&] { return bool(program::load(node.root(), config(100 + round))); },
-                                  [&] {
-                                    round++;
-                                    CHECK(hanging(node).hooks == 5);
-                                    CHECK(Datapath::open(node.root()));
-                                    must(program::load(node.root(), config(60)));
-                                    CHECK(hanging(node).hooks == 5);
-                                    CHECK(hanging(node).ids == pinned_ids(node));
-                                    CHECK(unfinished_pins(node).empty());
-                                  });
+  const int steps = at_steps(
+      setup, [&] { return bool(program::load(node.root(), config(100 + round))); },
+      [&] {
+        round++;
+        CHECK(hanging(node).hooks == 5 + setup.hooks());
+        CHECK(Datapath::open(node.root()));
+        must(program::load(node.root(), config(60)));
+        CHECK(hanging(node).hooks == 5 + setup.hooks());
+        CHECK(hanging(node).ids == pinned_ids(node));
+        CHECK(unfinished_pins(node).empty());
+      });
   CHECK(steps > 10);  // five hooks, their pins, the record twice
 }
 
-TEST_CASE("a first load that is killed at any step is finished by the next") {
+void check_first_load(const Setup& setup) {
   auto node = std::make_unique<Node>();
-  const int steps = at_every_step([&] { return bool(program::load(node->root(), config_with_udp_timeout(60))); },
-                                  [&] {
-                                    must(program::load(node->root(), config_with_udp_timeout(60)));
-                                    CHECK(Datapath::open(node->root()));
-                                    CHECK(unfinished_pins(*node).empty());
-                                    node = std::make_unique<Node>();
-                                  });
+  const int steps = at_steps(
+      setup, [&] { return bool(program::load(node->root(), setup.config(60))); },
+      [&] {
+        must(program::load(node->root(), setup.config(60)));
+        CHECK(Datapath::open(node->root()));
+        CHECK(hanging(*node).hooks == setup.hooks());
+        CHECK(unfinished_pins(*node).empty());
+        node = std::make_unique<Node>();
+      });
   CHECK(steps > 10);
 }
 
-TEST_CASE("a removal that is killed at any step is finished by the next") {
+void check_removal(const Setup& setup) {
   std::unique_ptr<Node> node;
   const auto fresh = [&] {
     node.reset();  // takes the interfaces away before there are new ones of the same names
     node = std::make_unique<Node>();
-    auto config = config_with_udp_timeout(60);
+    auto config = setup.config(60);
     config.uplinks = {node->add_interface("slukre2").name};
     must(program::load(node->root(), config));
     auto datapath = must(Datapath::open(node->root()));
     attach_both_ways(*node, datapath, "slukre");
   };
   fresh();
-  const int steps =
-      at_every_step([&] { return bool(program::remove(node->root())); },
-                    [&] {
-                      must(program::remove(node->root()));
-                      CHECK(!std::filesystem::exists(node->root().pins()));
-                      CHECK(program::load_record(node->root()).failed_with(ENOENT));
-                      must(program::load(node->root(), config_with_udp_timeout(60)));
-                      CHECK(hanging(*node).hooks == 0);  // of the programs of before, too: they would be listed
-                      fresh();
-                    });
+  const int steps = at_steps(
+      setup, [&] { return bool(program::remove(node->root())); },
+      [&] {
+        must(program::remove(node->root()));
+        CHECK(!std::filesystem::exists(node->root().pins()));
+        CHECK(program::load_record(node->root()).failed_with(ENOENT));
+        CHECK(programs_on(setup.group) == 0);
+        must(program::load(node->root(), config_with_udp_timeout(60)));
+        CHECK(hanging(*node).hooks == 0);  // of the programs of before, too: they would be listed
+        fresh();
+      });
   CHECK(steps > 10);
+}
+
+}  // namespace
+
+TEST_CASE("an upgrade that is killed at any step leaves programs on every hook, and the next load finishes it") {
+  const TestGroup group(kGroup);
+  for (const bool sockets : {false, true}) check_upgrade({group, sockets});
+}
+
+TEST_CASE("a first load that is killed at any step is finished by the next") {
+  const TestGroup group(kGroup);
+  for (const bool sockets : {false, true}) check_first_load({group, sockets});
+}
+
+TEST_CASE("a removal that is killed at any step is finished by the next") {
+  const TestGroup group(kGroup);
+  for (const bool sockets : {false, true}) check_removal({group, sockets});
 }

@@ -129,6 +129,7 @@ void wait_until(Condition condition) {
 NodeConfig config_of_round(int round) {
   NodeConfig config;
   config.maps = {.flows = 16384, .endpoints = 64, .fragments = 64};
+  config.socket_balancing = false;
   config.timeouts.udp_established = std::chrono::seconds(60 + round % 2);
   return config;
 }

@@ -76,10 +76,10 @@ talk() {
   grep -q '^served by sluice$' /run/eventually.log || fail "$address answered something else: $(cat /run/eventually.log)"
 }
 
-# configure_network: the conflist that is shipped, and a node with blocks of addresses.
+# configure_network: the conflist that is shipped, and a node with blocks of addresses. The control groups are the machine's.
 configure_network() {
   cp "$tree/packaging/10-sluice.conflist" /etc/cni/net.d/
-  echo 'podCIDRs: [10.244.1.0/24, "fd00:244:1::/64"]' >/etc/sluice/sluice.yaml
+  printf 'podCIDRs: [10.244.1.0/24, "fd00:244:1::/64"]\nsocketBalancing: false\n' >/etc/sluice/sluice.yaml
 }
 
 # collect_garbage: GC by the runtime that knows of no attachment (CNI spec 1.1.0, "GC").

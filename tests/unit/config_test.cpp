@@ -67,6 +67,7 @@ TEST_CASE("an empty configuration has the defaults") {
     CHECK(config->timeouts.tcp_established == std::chrono::hours(24));
     CHECK(config->pod_attach == AttachMode::kAuto);
     CHECK(config->forwarding);
+    CHECK(config->socket_balancing);
   }
 }
 
@@ -103,9 +104,11 @@ forwarding: false
 metricsAddress: ""
 healthAddress: 192.168.50.1:80
 policy: {audit: true, reject: true}
+socketBalancing: false
+cgroup: /sys/fs/cgroup/machine
 timeouts: {tcpOpening: 1s, tcpEstablished: 1h30m, tcpClosing: 3s, tcpClosed: 4s, udpOpening: 5s, udpEstablished: 6m, icmp: 7s, other: 8s}
 maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22, policyPorts: 23, peers: 24, services: 25,
-       backendSlots: 26, backends: 27, sourceRanges: 28, affinity: 29, nodes: 30}
+       backendSlots: 26, backends: 27, sourceRanges: 28, affinity: 29, nodes: 30, sockets: 31}
 )",
                                   "sluice.yaml");
   REQUIRE_MESSAGE(config, config.error().message);
@@ -128,6 +131,8 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
   REQUIRE(config->health_address);
   CHECK(config->health_address->text() == "192.168.50.1:80");
   CHECK(config->policy == PolicyMode{.audit = true, .reject = true});
+  CHECK(!config->socket_balancing);
+  CHECK(config->cgroup == "/sys/fs/cgroup/machine");
   using std::chrono::seconds;
   CHECK(config->timeouts.tcp_opening == seconds(1));
   CHECK(config->timeouts.tcp_established == seconds(5400));
@@ -149,7 +154,8 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
                                  .backend_slots = 26,
                                  .backends = 27,
                                  .source_ranges = 28,
-                                 .affinity = 29});
+                                 .affinity = 29,
+                                 .sockets = 31});
 }
 
 TEST_CASE("pods go out under the node's address where the configuration says so, else with the overlay") {
@@ -203,6 +209,8 @@ TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
       {"vni: 16777216\n", "vni must be a number from 1 to 16777215"},
       {"tunnelPort: 0\n", "tunnelPort must be a number from 1 to 65535"},
       {"forwarding: perhaps\n", "forwarding must be true or false"},
+      {"socketBalancing: auto\n", "socketBalancing must be true or false"},
+      {"cgroup: sys/fs/cgroup\n", "cgroup must be a path from / on, not \"sys/fs/cgroup\""},
       {"podAttach: xdp\n", "podAttach must be auto, tcx or clsact"},
       {"podCIDRs: 10.0.0.0/24\n", "podCIDRs must be a list"},
       {"podCIDRs: [10.0.0.0/33]\n", "line 1: podCIDRs"},
