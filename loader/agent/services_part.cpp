@@ -1,8 +1,11 @@
+#include <spdlog/spdlog.h>
+
 #include <optional>
 #include <string>
 
 #include "loader/agent/part.hpp"
 #include "loader/state/service/services.hpp"
+#include "loader/state/service/stale_sockets.hpp"
 
 namespace sluice::loader::agent {
 namespace {
@@ -29,15 +32,27 @@ class ServicesPart : public Part {
 
   Result<Applied> apply(const state::Cluster& cluster, const std::vector<kube::ObjectId>& changed,
                         const NodeConfig& config) override {
-    if (!services_) services_ = TRY(state::service::Services::open(root_));
+    const bool first = !services_;
+    if (first) services_ = TRY(state::service::Services::open(root_));
     const auto report = TRY(services_->update(cluster, changed, view_of(cluster, config)));
+    if (config.socket_balancing && (first || report.written > 0)) end_stale_sockets();
     return Applied{report.services, report.written};
   }
 
   void maps_are_new() override { services_.reset(); }
 
  private:
+  /// That it cannot is no reason to keep Services from being in force; it is logged once.
+  void end_stale_sockets() {
+    const auto ended = state::service::end_stale_sockets(root_);
+    if (ended && *ended > 0)
+      spdlog::info("msg=\"UDP sockets were ended whose endpoint no longer serves\" sockets={}", *ended);
+    if (!ended && !told_) spdlog::warn("msg=\"UDP sockets may wait for a lost endpoint: {}\"", ended.error().message);
+    told_ = !ended;
+  }
+
   Root root_;
+  bool told_ = false;
   std::optional<state::service::Services> services_;
 };
 

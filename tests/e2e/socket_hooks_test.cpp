@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "loader/program/socket_hooks.hpp"
@@ -149,6 +150,45 @@ TEST_CASE("new connections of the node follow the endpoints, running ones stay, 
     CHECK(asked(asks, node, at_two, v4, false) == service(v4));
     world.apply(slices_yaml({&world.web}));
   }
+}
+
+TEST_CASE("a connected UDP socket of the node is ended when its endpoint goes, and one that asked no Service is not") {
+  const World world;
+  const Place node = world.cluster.node("node-1");
+  world.apply(service_yaml() + slices_yaml({&world.web, &world.two}));
+  for (const bool v4 : kFamilies)
+    for (const Family family : {Family::kOwn, Family::kIpv6}) {
+      CAPTURE(v4);
+      REQUIRE(within(5s, [&] { return world.answers(node, v4, true) != "nobody"; }));
+      const Socket at_web = must(Socket::udp(world.web.netns, world.web.address(v4), kTargetPort));
+      const Socket at_two = must(Socket::udp(world.two.netns, world.two.address(v4), kTargetPort));
+      Socket direct = must(Socket::udp_for(node.home(), vip(v4), family));
+      must(direct.connect(world.web.address(v4), kTargetPort));
+      std::vector<Socket> asking;
+      for (int i = 0; i < 16; i++) {
+        asking.push_back(must(Socket::udp_for(node.home(), vip(v4), family)));
+        must(asking.back().connect(vip(v4), kServicePort));
+      }
+      const auto lost = [&] {
+        return std::ranges::count_if(asking, [](const Socket& one) {
+          return one.receive_now().failed_with(ECONNABORTED) && one.send("x").failed_with(EDESTADDRREQ);
+        });
+      };
+      CHECK(lost() == 0);
+      world.apply(slices_yaml({&world.two}));
+      // Each is told once, and has no correspondent any more.
+      std::ptrdiff_t told = 0;
+      CHECK(within(5s, [&] { return (told += lost()) > 0; }));
+      CHECK(told < 16);
+      must(direct.send("question"));
+      CHECK(must(direct.peer()).address == world.web.address(v4));
+      Socket again = must(Socket::udp_for(node.home(), vip(v4), family));
+      must(again.connect(vip(v4), kServicePort));
+      while (at_two.receive_now()) {
+      }
+      CHECK(asked(again, node, at_two, v4, true) == service(v4));
+      world.apply(slices_yaml({&world.web, &world.two}));
+    }
 }
 
 TEST_CASE("where sockets are left alone, pods' packets are balanced and the node reaches no Service") {
