@@ -54,7 +54,8 @@ struct Board {
 struct Plan {
   std::string workload;
   std::string client_netns, server_netns;
-  Address address;
+  Address address;  ///< the server's own
+  Address through;  ///< what clients connect to
   int processes = 16;
   double seconds = 1;
 };
@@ -114,7 +115,7 @@ Result<Fd> bound(const Plan& plan, Board& board, int lane, int type) {
 
 Result<Fd> connected(const Plan& plan, int lane, int type) {
   Fd socket = TRY(make_socket(plan, type));
-  const auto where = endpoint(plan.address, lane);
+  const auto where = endpoint(plan.through, lane);
   if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where) != 0)
     return fail(errno, "connect");
   return socket;
@@ -299,7 +300,7 @@ Result<double> run(const Plan& plan) {
 int main(int argc, char** argv) {
   using namespace sluice::bench;
   Plan plan;
-  std::string address;
+  std::string address, through;
   CLI::App app{"Makes traffic between two network namespaces; prints transactions (or bytes of a stream) in a second."};
   app.add_option("workload", plan.workload)
       ->required()
@@ -307,19 +308,23 @@ int main(int argc, char** argv) {
   app.add_option("client-netns", plan.client_netns, "path of the client's namespace")->required();
   app.add_option("server-netns", plan.server_netns, "path of the server's namespace")->required();
   app.add_option("address", address, "the server's address")->required();
+  app.add_option("--through", through, "what clients connect to, where it is not the server's address: a Service's");
   app.add_option("--processes", plan.processes, "on each side, default 16")->check(CLI::Range(1, kMaxLanes));
   app.add_option("--seconds", plan.seconds, "how long to count, default 1")->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);
 
-  const auto parsed = sluice::Address::parse(address);
-  if (!parsed) {
-    std::fprintf(stderr, "bench_load: %s\n", parsed.error().message.c_str());
-    return 2;
+  if (through.empty()) through = address;
+  for (const auto& [text, parsed] : {std::pair(&address, &plan.address), std::pair(&through, &plan.through)}) {
+    const auto result = sluice::Address::parse(*text);
+    if (!result) {
+      std::fprintf(stderr, "bench_load: %s\n", result.error().message.c_str());
+      return 2;
+    }
+    *parsed = *result;
   }
-  plan.address = *parsed;
   const auto rate = run(plan);
   if (!rate) {
-    std::fprintf(stderr, "bench_load: %s to %s: %s\n", plan.workload.c_str(), address.c_str(),
+    std::fprintf(stderr, "bench_load: %s to %s: %s\n", plan.workload.c_str(), through.c_str(),
                  rate.error().message.c_str());
     return 1;
   }

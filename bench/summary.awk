@@ -1,22 +1,4 @@
-# Makes tables of the samples of bench/run, with statistics.awk. A ratio is the median of the ratios of each repetition, whose parts were
-# measured within a few seconds; in brackets stand the quartiles of those ratios.
-
-function ratios(workload, world, other, list,   i) {
-  for (i = 0; i < repetitions; i++) list[i + 1] = rate[workload, world, i] / rate[workload, other, i]
-  sort(list, repetitions)
-}
-
-# ratio(WORKLOAD, WORLD, OTHER): how WORLD does beside OTHER.
-function ratio(workload, world, other,   list) {
-  ratios(workload, world, other, list)
-  return quantile(list, repetitions, 0.5)
-}
-
-function absolute(workload, world,   i, list) {
-  for (i = 0; i < repetitions; i++) list[i + 1] = rate[workload, world, i]
-  sort(list, repetitions)
-  return quantile(list, repetitions, 0.5)
-}
+# Makes tables of the samples of bench/run: awk -f bench/statistics.awk -f bench/ratios.awk -f bench/summary.awk.
 
 function took(command, contender, pods,   i, list, n) {
   n = count[command, contender, pods]
@@ -33,18 +15,6 @@ function took_beside(command, pods, other,   i, list, n) {
   return spread(list, n)
 }
 
-# spread(LIST, COUNT): of a sorted list.
-function spread(list, count) {
-  return sprintf("**%.2f** (%.2f to %.2f)", quantile(list, count, 0.5), quantile(list, count, 0.25), \
-    quantile(list, count, 0.75))
-}
-
-# beside(WORKLOAD, WORLD, OTHER): how WORLD does beside OTHER, with the quartiles.
-function beside(workload, world, other,   list) {
-  ratios(workload, world, other, list)
-  return spread(list, repetitions)
-}
-
 function traffic_row(workload, title,   scale) {
   scale = workload == "tcp_stream" ? sprintf("%.1f Gbit/s", absolute(workload, "raw") * 8 / 1e9) \
                                    : sprintf("%d /s", absolute(workload, "raw"))
@@ -58,10 +28,6 @@ function attachment_row(command, pods, title) {
     took(command, "sluice", pods), took_beside(command, pods, "bridge"), took_beside(command, pods, "veth")
 }
 
-$1 == "rate" {
-  rate[$2, $3, $4] = $5
-  if ($4 >= repetitions) repetitions = $4 + 1
-}
 $1 == "add" || $1 == "del" { milliseconds[$1, $2, $3, ++count[$1, $2, $3]] = $4 }
 
 END {
