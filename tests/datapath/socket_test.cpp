@@ -38,7 +38,7 @@ constexpr Row kRows[] = {{"IPv4", "10.96.0.1:80", "127.0.0.1:8080", Family::kOwn
                          {"IPv4 by an IPv6 socket", "10.96.0.1:80", "127.0.0.1:8080", Family::kIpv6}};
 
 Correspondent at(const char* text) {
-  const SocketAddress parsed(text);
+  const test::SocketAddress parsed(text);
   return {parsed.address, parsed.port};
 }
 
