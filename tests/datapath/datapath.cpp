@@ -297,7 +297,14 @@ Datapath::Datapath(const Settings& settings)
   services_ = std::make_unique<ServiceMaps>(maps.services, maps.backend_slots, maps.backends, maps.source_ranges);
 }
 
-Datapath::~Datapath() { idle().push_back({settings_, skeleton_}); }
+Datapath::~Datapath() {
+  idle().push_back({settings_, skeleton_});
+  // The tests share one namespace, in which there is no other default route.
+  if (routes_.empty()) return;
+  auto netlink = loader::net::Netlink::open();
+  for (const auto& route : routes_)
+    if (netlink) (void)netlink->delete_route(route);
+}
 
 Datapath& Datapath::pod(const std::string& name, const char* v4, const char* v6, const PodOptions& options) {
   auto known = std::ranges::find(pods_, name, &Pod::name);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "loader/config.hpp"
+#include "loader/net/netlink.hpp"
 #include "loader/program/tracer.hpp"
 #include "maps/drop_reason.h"
 #include "maps/flow.h"
@@ -222,6 +223,7 @@ class Datapath {
   pod_bpf* skeleton_;
   std::unique_ptr<ServiceMaps> services_;
   Settings settings_;
+  std::vector<loader::net::Route> routes_;  ///< of uplinks, which go with this
   std::vector<Pod> pods_;
   std::vector<std::unique_ptr<Observer>> observers_;
   std::map<maps::hook, loader::program::Tracer> tracers_;

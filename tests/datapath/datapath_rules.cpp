@@ -127,6 +127,7 @@ Datapath& Datapath::uplink(const std::string& pod, const UplinkOptions& options)
     const loader::net::Route route{
         .family_v4 = address.is_v4(), .gateway = address, .onlink = true, .ifindex = link->ifindex};
     if (auto put = netlink->put_route(route); !put) throw std::runtime_error(put.error().message);
+    routes_.push_back(route);
   }
   const auto source = [](const std::string& text) { return text.empty() ? maps::addr{} : parse(text).wire(); };
   put(skeleton_->maps.uplinks, ifindex(pod),
