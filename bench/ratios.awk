@@ -1,21 +1,6 @@
 # What the tables of bench/run and bench/service are made of, from samples "rate WORKLOAD WORLD REPETITION PER-SECOND". A
 # ratio is the median of the ratios of each repetition, whose parts were measured within a few seconds; in brackets stand
-# the quartiles of those ratios.
-
-function sort(list, count,   i, j, value) {
-  for (i = 2; i <= count; i++) {
-    value = list[i]
-    for (j = i - 1; j >= 1 && list[j] > value; j--) list[j + 1] = list[j]
-    list[j + 1] = value
-  }
-}
-
-# quantile(LIST, COUNT, PART): of a sorted list, between its neighbours where it falls between.
-function quantile(list, count, part,   at, low) {
-  at = 1 + (count - 1) * part
-  low = int(at)
-  return low == count ? list[low] : list[low] + (at - low) * (list[low + 1] - list[low])
-}
+# the quartiles of those ratios. Needs statistics.awk before it.
 
 function ratios(workload, world, other, list,   i) {
   for (i = 0; i < repetitions; i++) list[i + 1] = rate[workload, world, i] / rate[workload, other, i]

@@ -1,4 +1,4 @@
-# Makes the table of the samples of bench/service; needs ratios.awk before it. A "workload" is a number of Services.
+# Makes the table of the samples of bench/service; needs statistics.awk and ratios.awk before it. A "workload" is a number of Services.
 
 function row(title, count, contender, straight) {
   printf "| %s | %d | %d /s | %s | %s |\n", title, count, absolute(count, contender), beside(count, contender, straight), \
