@@ -10,6 +10,7 @@
 #include "loader/program/uplink.hpp"
 #include "tests/e2e/agent.hpp"
 #include "tests/e2e/cluster.hpp"
+#include "tests/e2e/service_world.hpp"
 #include "tests/e2e/socket.hpp"
 
 using namespace sluice;
@@ -18,8 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr bool kFamilies[] = {true, false};
-constexpr std::uint16_t kNodePort = 30080, kTargetPort = 8080;
+constexpr std::uint16_t kNodePort = 30080;
 const char* const kBalancer[] = {"2001:db8:50::10", "203.0.113.10"};
 
 Address balancer(bool v4) { return must(Address::parse(kBalancer[v4])); }
@@ -31,7 +31,7 @@ std::string overlay_node(int number) {
                       before + R"(, annotations: {lab.sluice.dev/config: '{"mode": "overlay"}'})");
 }
 
-std::string service_yaml(const std::string& policy) {
+std::string balanced_yaml(const std::string& policy) {
   return R"(---
 apiVersion: v1
 kind: Service
@@ -48,20 +48,6 @@ spec:
   - {name: udp, protocol: UDP, port: 80, targetPort: 8080, nodePort: 30080}
 status: {loadBalancer: {ingress: [{ip: 203.0.113.10}, {ip: "2001:db8:50::10"}]}}
 )";
-}
-
-std::string slices_yaml(const std::vector<const Place*>& endpoints) {
-  std::string yaml;
-  for (const bool v4 : kFamilies) {
-    yaml += "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web-" +
-            std::string(v4 ? "4" : "6") + ", namespace: default, labels: {kubernetes.io/service-name: web}}\n" +
-            "addressType: " + (v4 ? "IPv4" : "IPv6") +
-            "\nports: [{name: tcp, port: 8080, protocol: TCP}, {name: udp, port: 8080, protocol: UDP}]\nendpoints:\n";
-    for (const Place* endpoint : endpoints)
-      yaml += "- {addresses: [\"" + endpoint->address(v4).text() + "\"], nodeName: " + endpoint->node + "}\n";
-    if (endpoints.empty()) yaml += "  []\n";
-  }
-  return yaml;
 }
 
 /// Two nodes with an agent each, by tunnels; here on node-1 and there on node-2 may be endpoints. Outside clients ask
@@ -162,7 +148,7 @@ bool answers(const Lab& lab, bool v4) {
 TEST_CASE("outside clients reach a pod of the node by node port and load balancer address, and it sees who they are") {
   const Lab lab;
   for (const char* policy : {"Cluster", "Local"}) {
-    lab.apply(service_yaml(policy) + slices_yaml({&lab.here}));
+    lab.apply(balanced_yaml(policy) + slices_yaml({&lab.here}));
     for (const bool v4 : kFamilies) {
       CAPTURE(policy);
       CAPTURE(v4);
@@ -178,7 +164,7 @@ TEST_CASE("outside clients reach a pod of the node by node port and load balance
 
 TEST_CASE("a pod of another node answers outside clients by the node that they asked, which it knows as the client") {
   const Lab lab;
-  lab.apply(service_yaml("Cluster") + slices_yaml({&lab.there}));
+  lab.apply(balanced_yaml("Cluster") + slices_yaml({&lab.there}));
   for (const bool v4 : kFamilies) {
     CAPTURE(v4);
     REQUIRE(within(5s, [&] { return answers(lab, v4); }));
@@ -193,7 +179,7 @@ TEST_CASE("a pod of another node answers outside clients by the node that they a
 TEST_CASE(
     "without endpoints outside clients are refused; with policy Local and endpoints elsewhere they wait in vain") {
   const Lab lab;
-  lab.apply(service_yaml("Local") + slices_yaml({}));
+  lab.apply(balanced_yaml("Local") + slices_yaml({}));
   for (const bool v4 : kFamilies) {
     CAPTURE(v4);
     CHECK(within(5s, [&] {
@@ -266,7 +252,7 @@ TEST_CASE("what is the node's own passes its uplink as before, beside what is tr
 
 TEST_CASE("an uplink that lost its program gets it again, and upgrades lose nothing of what passes it") {
   const Lab lab;
-  lab.apply(service_yaml("Cluster") + slices_yaml({&lab.there}));
+  lab.apply(balanced_yaml("Cluster") + slices_yaml({&lab.there}));
   REQUIRE(within(5s, [&] { return answers(lab, true); }));
   const auto root = lab.cluster.root("node-1");
   auto config = must(loader::NodeConfig::read(root));
