@@ -14,6 +14,7 @@
 #include "maps/types.h"
 #include "maps/uplink.h"
 #include "tests/datapath/datapath.hpp"
+#include "tests/datapath/put.hpp"
 
 // The skeleton names the layouts as C does.
 using sluice::maps::addr;
@@ -23,12 +24,6 @@ using sluice::maps::runtime;
 
 namespace sluice::test {
 namespace {
-
-template <typename Key, typename Value>
-void put(const bpf_map* map, const Key& key, const Value& value) {
-  if (bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY) != 0)
-    throw std::runtime_error(std::string("write ") + bpf_map__name(map) + ": " + std::strerror(errno));
-}
 
 Address parse(const std::string& text) {
   auto address = Address::parse(text);

@@ -3,20 +3,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
+#include "tests/datapath/put.hpp"
+
 namespace sluice::test {
-namespace {
-
-template <typename Key, typename Value>
-void put(const bpf_map* map, const Key& key, const Value& value) {
-  if (bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY) != 0)
-    throw std::runtime_error(std::string("write ") + bpf_map__name(map) + ": " + std::strerror(errno));
-}
-
-}  // namespace
 
 void ServiceMaps::service(const SocketAddress& frontend, std::uint8_t proto, const std::vector<SocketAddress>& backends,
                           const ServiceOptions& options) {
