@@ -83,7 +83,7 @@ __noinline int flow_continues(const struct packet *pkt, const struct flow_entry 
 {
 	bool reopened;
 
-	if (!pkt || !entry)
+	if (!pkt || !entry || pkt->opens)
 		return false;
 	reopened = flow_reopened(pkt, entry);
 	if (!reopened && !flow_expired(&pkt->key, entry, bpf_ktime_get_coarse_ns()))
@@ -164,7 +164,7 @@ __noinline int flow_partner_refresh(const struct packet *pkt, const struct flow_
 }
 
 /* Nothing was seen of this direction for a second, or the packet has TCP flags that matter: a look at the connection as a
- * whole. False: it is over, and the packet opens a new one.
+ * whole. False: it is over, and the packet opens a new one (pkt->opens).
  *
  * Two CPUs may both refresh a half; they write the same value but for nanoseconds. An ICMP error keeps nothing alive. */
 __noinline int flow_advance(const struct packet *pkt, struct flow_entry *entry)
@@ -197,7 +197,7 @@ static __always_inline void flow_count(const struct packet *pkt, struct flow_hal
  *
  * The origin says where packets of this direction come from, and the MAC addresses whose they are, so that no other pod
  * can ride on the entry. Both are looked at before the packet leaves a trace in it. */
-static __always_inline const struct flow_entry *flow_lookup(struct __sk_buff *skb, const struct packet *pkt,
+static __always_inline const struct flow_entry *flow_lookup(struct __sk_buff *skb, struct packet *pkt,
 							    struct flow_entry **known)
 {
 	struct flow_entry *entry = bpf_map_lookup_elem(&flows, &pkt->key);
@@ -217,7 +217,7 @@ static __always_inline const struct flow_entry *flow_lookup(struct __sk_buff *sk
 	if (unlikely(bpf_ktime_get_coarse_ns() - half->last_seen_ns > FLOW_REFRESH_NS ||
 		     (pkt->tcp_flags & (__u8)(TCP_FLAG_SYN_BIT | ~half->tcp_flags))) &&
 	    !flow_advance(pkt, entry)) {
-		*known = NULL;
+		pkt->opens = true;
 		return NULL;
 	}
 	flow_count(pkt, half);
@@ -248,6 +248,29 @@ static __always_inline void flow_half_redecide(struct flow_half *half, const str
 	half->l2_out = fresh->l2_out;
 	/* Last and by an exchange, which is a full barrier: who sees the new epoch must see the decision, too. */
 	__sync_lock_test_and_set(&half->epoch, fresh->epoch);
+}
+
+static __always_inline void flow_half_begin(struct flow_half *half, const struct flow_half *fresh)
+{
+	half->packets = fresh->packets;
+	half->bytes = fresh->bytes;
+	half->last_seen_ns = fresh->last_seen_ns;
+	half->tcp_flags = fresh->tcp_flags;
+	flow_half_redecide(half, fresh);
+}
+
+/* The entry of a connection that is over becomes that of the new one with the same tuple: cheaper than to have the table
+ * give up another for it, which a client that comes back to its ports would make it do each time. Nobody goes by it while
+ * it is written. */
+static __always_inline void flow_reuse(struct flow_entry *over, const struct flow_entry *fresh)
+{
+	over->half[0].epoch = 0;
+	__sync_lock_test_and_set(&over->half[1].epoch, 0);
+	over->created_ns = fresh->created_ns;
+	over->service = fresh->service;
+	over->initiator = fresh->initiator;
+	flow_half_begin(&over->half[0], &fresh->half[0]);
+	flow_half_begin(&over->half[1], &fresh->half[1]);
 }
 
 /* A connection that has an entry keeps it with its counters and its state. Of a translated one only this packet's half is
@@ -292,7 +315,10 @@ __noinline int flow_write(struct __sk_buff *skb, const struct packet *pkt, struc
 	half->last_seen_ns = bpf_ktime_get_coarse_ns();
 	fresh->created_ns = half->last_seen_ns;
 	fresh->initiator = pkt->dir & 1;
-	if (flow_insert(&key, fresh)) {
+	if (known && !((known->flags | fresh->flags) & FLOW_TRANSLATED)) {
+		flow_reuse(known, fresh);
+		counter_add(COUNTER_FLOW_CREATED);
+	} else if (flow_insert(&key, fresh)) {
 		counter_add(COUNTER_FLOW_CREATED);
 	} else if (fresh->flags & FLOW_TRANSLATED) {
 		key = decision->partner_key; /* what it has claimed is free again */

@@ -18,12 +18,13 @@ struct packet {
 	__u8 dir;          /* the half of the flow that the packet belongs to: 0 or 1 */
 	__u8 hook;         /* enum hook */
 	bool is_v4;
-	__u8 l4_proto;                    /* IPPROTO_* of the packet itself; key.proto is that of the flow */
-	__u8 icmp_type;                   /* ICMP and ICMPv6 */
-	__u8 tcp_flags;                   /* TCP_FLAG_*_BIT */
-	bool is_icmp_error;               /* `key` is that of the packet it quotes; `outer` are its own addresses */
-	bool reject;                      /* set with a drop by policy: the sender is to be told */
-	bool is_later_fragment;           /* has no ports of its own */
+	__u8 l4_proto;          /* IPPROTO_* of the packet itself; key.proto is that of the flow */
+	__u8 icmp_type;         /* ICMP and ICMPv6 */
+	__u8 tcp_flags;         /* TCP_FLAG_*_BIT */
+	bool is_icmp_error;     /* `key` is that of the packet it quotes; `outer` are its own addresses */
+	bool reject;            /* set with a drop by policy: the sender is to be told */
+	bool is_later_fragment; /* has no ports of its own */
+	bool opens;             /* its tuple is that of a connection which was found to be over: this one is new */
 	struct addr outer_src, outer_dst; /* only where is_icmp_error */
 };
 
