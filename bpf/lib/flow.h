@@ -163,8 +163,17 @@ __noinline int flow_partner_refresh(const struct packet *pkt, const struct flow_
 	return 0;
 }
 
+static __always_inline void flow_count(const struct packet *pkt, struct flow_half *half)
+{
+	/* An error about a flow is no packet of it: it must not make an answered one of it. */
+	if (unlikely(pkt->is_icmp_error))
+		return;
+	half->packets++;
+	half->bytes += pkt->ip_len;
+}
+
 /* Nothing was seen of this direction for a second, or the packet has TCP flags that matter: a look at the connection as a
- * whole. False: it is over, and the packet opens a new one (pkt->opens).
+ * whole, to which the packet is counted. False: it is over, and the packet opens a new one (pkt->opens).
  *
  * Two CPUs may both refresh a half; they write the same value but for nanoseconds. An ICMP error keeps nothing alive. */
 __noinline int flow_advance(const struct packet *pkt, struct flow_entry *entry)
@@ -178,18 +187,10 @@ __noinline int flow_advance(const struct packet *pkt, struct flow_entry *entry)
 		half->last_seen_ns = bpf_ktime_get_coarse_ns();
 	if (pkt->tcp_flags & ~half->tcp_flags)
 		flow_tcp_flags(pkt, entry);
+	flow_count(pkt, half);
 	if (entry->flags & FLOW_TRANSLATED)
 		flow_partner_refresh(pkt, entry);
 	return true;
-}
-
-static __always_inline void flow_count(const struct packet *pkt, struct flow_half *half)
-{
-	/* An error about a flow is no packet of it: it must not make an answered one of it. */
-	if (unlikely(pkt->is_icmp_error))
-		return;
-	half->packets++;
-	half->bytes += pkt->ip_len;
 }
 
 /* The entry of the packet's connection, where its direction is decided, or NULL: it has to be decided now. `*known` is the
@@ -215,8 +216,9 @@ static __always_inline const struct flow_entry *flow_lookup(struct __sk_buff *sk
 		return NULL;
 
 	if (unlikely(bpf_ktime_get_coarse_ns() - half->last_seen_ns > FLOW_REFRESH_NS ||
-		     (pkt->tcp_flags & (__u8)(TCP_FLAG_SYN_BIT | ~half->tcp_flags))) &&
-	    !flow_advance(pkt, entry)) {
+		     (pkt->tcp_flags & (__u8)(TCP_FLAG_SYN_BIT | ~half->tcp_flags)))) {
+		if (flow_advance(pkt, entry))
+			return entry;
 		pkt->opens = true;
 		return NULL;
 	}
@@ -285,7 +287,6 @@ static __always_inline void flow_redecide(const struct packet *pkt, struct flow_
 	if (both || (pkt->dir & 1))
 		flow_half_redecide(&known->half[1], &fresh->half[1]);
 	flow_advance(pkt, known);
-	flow_count(pkt, &known->half[pkt->dir & 1]);
 	counter_add(COUNTER_FLOW_REDECIDED);
 }
 

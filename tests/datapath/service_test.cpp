@@ -43,6 +43,11 @@ TEST_CASE("a connection to a Service goes to its backend, and the answer comes f
       for (int round = 0; round < 3; round++) {  // decided, then known
         CHECK(node.from_pod("web", way.asks, way.asks_there) == delivered_to("db"));
         CHECK(node.from_pod("db", way.answers, way.answers_here) == delivered_to("web"));
+        for (const Packet& packet : {way.asks, way.answers}) {  // either entry knows that the other end has answered
+          const auto flow = node.flow(packet);
+          CHECK(flow->half().packets > 0);
+          CHECK(flow->back().packets > 0);
+        }
       }
       CHECK(node.flows().size() == 2);
       CHECK(node.flow(way.asks)->half().packets == 3);
