@@ -1,5 +1,6 @@
 #include "loader/agent/objects.hpp"
 
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -9,6 +10,13 @@
 #include "loader/kube/folder_source.hpp"
 
 namespace sluice::loader::agent {
+namespace {
+
+/// After so many changes at once what their texts have taken goes back to the system; after few it is needed again
+/// soon.
+constexpr std::size_t kMany = 1000;
+
+}  // namespace
 
 Result<Objects> Objects::open(const Root& root, HttpServers& servers, StatusBoard& board) {
   Objects objects(root, TRY(kube::FolderSource::open(root.objects(), root.state() / "objects")), board);
@@ -33,6 +41,8 @@ void Objects::pods_changed(const NodeConfig& config) {
 void Objects::write_down() {
   for (Work& work : works_) work.part->write_down();
   source_->write_down();
+  if (many_changed_) malloc_trim(0);
+  many_changed_ = false;
 }
 
 void Objects::take(const NodeConfig& config) {
@@ -48,8 +58,12 @@ void Objects::take(const NodeConfig& config) {
   }
   started_ = true;
   const auto changed = cluster_.take(*batch);
-  for (Work& work : works_) work.pending.insert(work.pending.end(), changed.begin(), changed.end());
-  apply(config);
+  many_changed_ |= changed.size() > kMany;
+  for (Work& work : works_) {
+    work.pending.insert(work.pending.end(), changed.begin(), changed.end());
+    apply(work, config);
+  }
+  note_status();
 }
 
 /// Logs those that are new.
@@ -85,7 +99,7 @@ void Objects::apply(Work& work, const NodeConfig& config) const {
   work.status.failure.clear();
   if (work.pending.empty() && done->written == 0 && work.status.applied != std::chrono::system_clock::time_point())
     return;
-  work.pending.clear();
+  work.pending = {};  // not `clear`: there may have been very many
   work.status.applied = std::chrono::system_clock::now();
   work.status.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
   if (done->compiled > 0)

@@ -58,6 +58,7 @@ class Objects {
   std::vector<Work> works_;
   std::vector<kube::Problem> problems_;  ///< sorted
   bool started_ = false;                 ///< the first look at the objects is over
+  bool many_changed_ = false;            ///< since `write_down`
 };
 
 }  // namespace sluice::loader::agent

@@ -10,6 +10,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// So many bytes of texts wait for `write_down`.
+constexpr std::size_t kMostNoted = 1 << 20;
+
 /// FNV-1a of 64 bits (RFC 9923).
 std::uint64_t hash_of(std::string_view text) {
   std::uint64_t hash = 0xcbf29ce484222325U;
@@ -39,7 +42,27 @@ std::optional<std::string> LastGood::text(const std::string& name) const {
   return text;
 }
 
-void LastGood::write_down(const std::set<std::string>& present) {
+/// Whether the copy is of this text, as far as its first line and its length tell.
+bool LastGood::keeps(const std::string& name, const std::string& text) const {
+  const std::string wanted = first_line(text);
+  std::string line(wanted.size(), '\0');
+  std::error_code error;
+  if (fs::file_size(folder_ / name, error) != wanted.size() + text.size() || error) return false;
+  std::ifstream(folder_ / name, std::ios::binary).read(line.data(), static_cast<std::streamsize>(line.size()));
+  return line == wanted;
+}
+
+void LastGood::note(const std::string& name, std::optional<std::string> text) {
+  if (text && keeps(name, *text)) {
+    noted_.erase(name);
+    return;
+  }
+  if (text) noted_bytes_ += text->size();
+  noted_[name] = std::move(text);
+  if (noted_bytes_ > kMostNoted) write_noted();
+}
+
+void LastGood::write_noted() {
   std::error_code ignored;
   fs::create_directories(folder_, ignored);
   for (const auto& [name, text] : noted_) {
@@ -49,20 +72,24 @@ void LastGood::write_down(const std::set<std::string>& present) {
       fs::remove(folder_ / name, ignored);
   }
   noted_.clear();
+  noted_bytes_ = 0;
+}
+
+void LastGood::write_down(const std::set<std::string>& present) {
+  write_noted();
   if (tidied_) return;
   tidied_ = true;
+  std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder_, ignored))
     if (!present.contains(entry.path().filename().string())) fs::remove(entry.path(), ignored);
 }
 
-/// Replaced whole, and left alone where it is the same.
+/// Replaced whole.
 void LastGood::write(const std::string& name, const std::string& text) const {
   const fs::path file = folder_ / name, next = folder_ / ("." + name + ".new");
-  const std::string wanted = first_line(text) + text;
-  if (content(file) == wanted) return;
   std::error_code ignored;
   std::ofstream stream(next, std::ios::binary | std::ios::trunc);
-  stream << wanted;
+  stream << first_line(text) << text;
   stream.close();
   if (stream) fs::rename(next, file, ignored);
   if (!stream || ignored) fs::remove(next, ignored);

@@ -11,7 +11,8 @@
 namespace sluice::loader::kube {
 
 /// One copy a file, under the same name, with a first line that tells a whole one from a torn one. What cannot be
-/// written or read is as if it were not kept.
+/// written or read is as if it were not kept. Holds little in memory: a text that is kept already is let go, and many
+/// new ones are not held until `write_down`.
 class LastGood {
  public:
   explicit LastGood(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -19,15 +20,18 @@ class LastGood {
   /// The kept version of a file. nullopt: none, or not a whole one.
   [[nodiscard]] std::optional<std::string> text(const std::string& name) const;
   /// To be written by `write_down`; nullopt: the file is gone.
-  void note(const std::string& name, std::optional<std::string> text) { noted_[name] = std::move(text); }
+  void note(const std::string& name, std::optional<std::string> text);
   /// Writes what was noted. `present`: all files that there are; other copies go the first time.
   void write_down(const std::set<std::string>& present);
 
  private:
+  [[nodiscard]] bool keeps(const std::string& name, const std::string& text) const;
   void write(const std::string& name, const std::string& text) const;
+  void write_noted();
 
   std::filesystem::path folder_;
   std::map<std::string, std::optional<std::string>> noted_;
+  std::size_t noted_bytes_ = 0;
   bool tidied_ = false;
 };
 

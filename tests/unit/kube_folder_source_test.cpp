@@ -213,6 +213,26 @@ TEST_CASE("the last good version outlives the process, and what is kept of a fil
   CHECK(fs::is_empty(it.kept()));
 }
 
+TEST_CASE("good versions that are very long are not held in memory until they are written down") {
+  Watched it;
+  const std::string filler(700'000, '#');
+  it.write("a.yaml", service("a") + filler);
+  CHECK(it.take() == "+a:80");
+  CHECK(!fs::exists(it.kept() / "a.yaml"));
+  it.write("b.yaml", service("b") + filler);
+  CHECK(it.take() == "+b:80");
+  CHECK(fs::exists(it.kept() / "a.yaml"));
+  CHECK(fs::exists(it.kept() / "b.yaml"));
+  // One that is kept already is not written again, neither then nor later.
+  fs::resize_file(it.kept() / "a.yaml", fs::file_size(it.kept() / "a.yaml") - 1);
+  const auto before = fs::last_write_time(it.kept() / "b.yaml");
+  it.start();
+  CHECK(it.take() == "+a:80 +b:80");
+  it.source->write_down();
+  CHECK(fs::file_size(it.kept() / "a.yaml") > filler.size());
+  CHECK(fs::last_write_time(it.kept() / "b.yaml") == before);
+}
+
 TEST_CASE("of a new file with an error the good objects count, and removal of the file ends the report") {
   Watched it;
   it.write("a.yaml", service("a") + service("b", 70000) + service("c"));
