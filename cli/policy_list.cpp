@@ -95,11 +95,12 @@ Result<void> list(const Root& root, const Options& options) {
                    {"pods", "WHICH"}});
   for (const PolicyRecord& policy : words->record().policies)
     for (const bool ingress : {true, false}) {
-      if (!policy.rules(ingress)) continue;
+      const auto& rules = policy.rules(ingress);
+      if (!rules) continue;
       const auto pods = selected.by(policy, ingress);
       listing.add({policy.policy, tier_name(policy.tier),
                    policy.tier == Tier::kNetwork ? nothing() : Cell(policy.priority), direction_name(ingress),
-                   policy.rules(ingress)->size(), pods.size(), Cell(some_of(pods), pods)});
+                   rules->size(), pods.size(), Cell(some_of(pods), pods)});
     }
   listing.print(options.format);
   return {};
@@ -145,11 +146,12 @@ Shown policy_in_words(const PolicyRecord& policy, const Selected& selected) {
   std::string directions;
   std::vector<std::string> pods;
   for (const bool ingress : {true, false}) {
-    if (!policy.rules(ingress)) continue;
+    const auto& rules = policy.rules(ingress);
+    if (!rules) continue;
     directions += (directions.empty() ? "" : ", ") + std::string(direction_name(ingress));
     pods = selected.by(policy, ingress);
     int index = 0;
-    for (const auto& rule : *policy.rules(ingress))
+    for (const auto& rule : *rules)
       shown.rules.add(
           {direction_name(ingress), ++index, name(rule.name), rule.action, rule.peers, rule.ports, rule.number});
   }

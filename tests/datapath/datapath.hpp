@@ -45,7 +45,7 @@ struct Settings {
   bool overlay = false;
   std::uint16_t tunnel_port = 8472;
   bool masquerade = false;
-  std::vector<std::string> unmasqueraded = {};  ///< blocks
+  std::vector<std::string> unmasqueraded;  ///< blocks
 
   bool operator==(const Settings&) const = default;
 };
