@@ -35,7 +35,7 @@ class HealthChecksPart : public Part {
       if (id.kind != "Service") continue;
       applied.compiled++;
       auto done = look_at(cluster, id, here);
-      if (!done) failed = std::move(done.error());  // the others are looked at all the same
+      if (!done) failed = done.error();  // the others are looked at all the same
       if (done && *done) applied.written++;
     }
     if (failed) return *failed;

@@ -159,7 +159,7 @@ Result<void> HttpServers::serve(const std::string& name, const SocketAddress& wh
     return fail(errno, "watch the HTTP server at " + where.text());
   state_->servers[name] = std::move(server);
   return {};
-}
+}  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): `server` owns its pages, also where it is given up
 
 void HttpServers::stop(const std::string& name) {
   const std::lock_guard guard(state_->mutex);
