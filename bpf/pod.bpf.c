@@ -5,6 +5,7 @@
  * the interfaces to the world: one object with the others, since they share their constants and their work space. */
 #include "lib/claim.h"
 #include "lib/common.h"
+#include "lib/deny.h"
 #include "lib/flow.h"
 #include "lib/neighbour.h"
 #include "lib/outside.h"
@@ -95,9 +96,18 @@ int from_uplink(struct __sk_buff *skb)
 	const struct flow_entry *flow = NULL;
 	struct flow_entry *known;
 	int err = 0;
+	bool unclear;
 
 	/* What is none of ours goes on untouched, faulty or not: the stack has to judge it. */
-	if (!uplink_brings(skb) || packet_parse(skb, &pkt) || uplink_skips(&pkt))
+	if (!uplink_brings(skb))
+		return pass();
+	unclear = packet_parse(skb, &pkt);
+	if (unlikely(runtime.has_denied) &&
+	    (!unclear ||
+	     parse_addresses((void *)(long)skb->data, (void *)(long)skb->data_end, ctx_load(skb, protocol), &pkt)) &&
+	    source_denied(&pkt))
+		return drop(skb, &pkt, -DROP_DENIED_SOURCE);
+	if (unclear || uplink_skips(&pkt))
 		return pass();
 	flow = flow_lookup(skb, &pkt, &known);
 	if (unlikely(!flow)) {

@@ -66,6 +66,7 @@ class Commands {
 void add_status(Commands& commands);
 void add_endpoint(Commands& commands);
 void add_flow(Commands& commands);
+void add_deny(Commands& commands);
 void add_drops(Commands& commands);
 void add_metrics(Commands& commands);
 void add_policy(Commands& commands);

@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
   cli::add_endpoint(commands);
   cli::add_flow(commands);
   cli::add_drops(commands);
+  cli::add_deny(commands);
   cli::add_trace(commands);
   cli::add_metrics(commands);
   cli::add_policy(commands);

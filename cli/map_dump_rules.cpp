@@ -139,6 +139,16 @@ Result<Listing> dump_uplinks(const Root& root) {
   return listing;
 }
 
+Result<Listing> dump_denied(const Root& root) {
+  Listing listing({{"block", "BLOCK"}, {"denied", "DENIED"}});
+  const auto map = TRY(maps::open<maps::Denied>(root.maps()));
+  TRY(map.each([&](const maps::denied_key& key, std::uint32_t value) {
+    listing.add({block_text(key.word, key.prefix_len), value == maps::DENIED_YES ? "yes" : "no"});
+  }));
+  listing.sort({"block"});
+  return listing;
+}
+
 Result<Listing> dump_policies(const Root& root) {
   Listing listing({{"policy", "POLICY"}, {"flags", "FLAGS"}, {"portLengths", "PORT PREFIXES"}});
   const auto map = TRY(maps::open<maps::Policies>(root.maps()));
@@ -198,7 +208,7 @@ std::vector<MapDump> rule_map_dumps() {
           {maps::Affinity::kName, dump_affinity}, {maps::Ipcache::kName, dump_ipcache},
           {maps::Nodes::kName, dump_nodes},       {maps::Uplinks::kName, dump_uplinks},
           {maps::Policies::kName, dump_policies}, {maps::PolicyPorts::kName, dump_policy_ports},
-          {maps::Peers::kName, dump_peers}};
+          {maps::Peers::kName, dump_peers},       {maps::Denied::kName, dump_denied}};
 }
 
 }  // namespace sluice::cli

@@ -136,6 +136,19 @@ Cell socket_hooks(const std::vector<program::ProgramStatus>& programs) {
   return {fmt::format("{} of {}{}", attached, program::kSocketPrograms.size(), where), attached};
 }
 
+/// Where packets of the world are seen before the kernel has made them.
+Cell xdp_hooks(const std::vector<program::ProgramStatus>& programs) {
+  std::string text;
+  std::vector<std::string> names;
+  for (const auto& one : programs)
+    for (const auto& place : one.attachments) {
+      if (place.hook != "xdp") continue;
+      names.push_back(place.place);
+      text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", place.place, place.mode);
+    }
+  return {names.empty() ? "none" : text, names};
+}
+
 Result<Details> head(const Root& root, const Loaded& loaded, const std::vector<program::ProgramStatus>& programs,
                      const std::vector<observe::EndpointStatus>& endpoints) {
   const auto ready = std::ranges::count_if(endpoints, [](const auto& endpoint) { return endpoint.problems.empty(); });
@@ -161,6 +174,7 @@ Result<Details> head(const Root& root, const Loaded& loaded, const std::vector<p
   details.add({"attachedByClsact", "", Show::kJson}, clsact);
   details.add({"attachedByTcx", "", Show::kJson}, tcx);
   details.add({"socketHooks", "Socket hooks"}, socket_hooks(programs));
+  details.add({"xdp", "XDP hooks"}, xdp_hooks(programs));
   details.add({"packetsForwarded", "Forwarded"}, Cell(fmt::format("{} packets", packets.forwarded), packets.forwarded));
   details.add({"packetsDropped", "Dropped"},
               Cell(fmt::format("{} packets{}", packets.dropped, packets.dropped == 0 ? "" : " (bpfctl drops)"),

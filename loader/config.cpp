@@ -98,6 +98,15 @@ Result<std::string> read_path(const YAML::Node& node) {
   return text;
 }
 
+Result<Xdp> read_xdp(const YAML::Node& node) {
+  const std::string text = TRY(read_text(node));
+  if (text == "off") return Xdp::kOff;
+  if (text == "auto") return Xdp::kAuto;
+  if (text == "native") return Xdp::kNative;
+  if (text == "generic") return Xdp::kGeneric;
+  return bad("must be off, auto, native or generic, not \"" + text + "\"");
+}
+
 Result<Mode> read_mode(const YAML::Node& node) {
   const std::string text = TRY(read_text(node));
   if (text == "none") return Mode::kNone;
@@ -178,6 +187,7 @@ Reader sizes_reader(MapSizes& sizes) {
                                {"backends", into_count(sizes.backends)},
                                {"sourceRanges", into_count(sizes.source_ranges)},
                                {"affinity", into_count(sizes.affinity)},
+                               {"denied", into_count(sizes.denied)},
                                {"sockets", into_count(sizes.sockets)}});
   };
 }
@@ -197,6 +207,7 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
                            {"podCIDRs", into(config.pod_cidrs, read_list<Prefix>)},
                            {"mode", into(config.mode, read_mode)},
                            {"uplinks", into(config.uplinks, read_uplinks)},
+                           {"xdp", into(config.xdp, read_xdp)},
                            {"masquerade", into(config.masquerade, read_masquerade)},
                            {"nonMasqueradeCIDRs", into(config.non_masquerade_cidrs, read_list<Prefix>)},
                            {"vni", into(config.vni, number_reader<std::uint32_t>(1, (1L << 24) - 1))},

@@ -28,6 +28,20 @@ enum class Mode {
   kOverlay,  ///< by VXLAN tunnels between the nodes (RFC 7348)
 };
 
+/// How xdp_uplink is attached to the uplinks.
+enum class Xdp : std::uint8_t {
+  kOff,
+  kAuto,     ///< native where it is sure to work, else generic
+  kNative,   ///< in the driver, before the kernel has made a packet of the frame; a driver without it: not at all
+  kGeneric,  ///< in the kernel, with every driver: behind the making of the packet
+};
+
+/// How an outside client's packet gets to an endpoint on another node.
+enum class LoadBalancerMode : std::uint8_t {
+  kSnat,  ///< under the address of the node that was asked, which the answers come back by
+  kDsr,   ///< under the client's address; the endpoint's node answers it directly. Only with Mode::kOverlay
+};
+
 /// How long a flow entry is believed without traffic. TCP's states are those of struct flow_entry (maps/flow.h).
 struct Timeouts {
   std::chrono::seconds tcp_opening{60};         ///< SYN seen, no answer yet
@@ -56,6 +70,7 @@ struct MapSizes {
   std::uint32_t backends = 131072;        ///< ports of endpoints
   std::uint32_t source_ranges = 16384;
   std::uint32_t affinity = 65536;
+  std::uint32_t denied = 16384;   ///< blocks of the deny list
   std::uint32_t sockets = 65536;  ///< sockets that were connected to a Service's backend
   bool operator==(const MapSizes&) const = default;
 };
@@ -79,6 +94,8 @@ struct NodeConfig {
   std::vector<Prefix> pod_cidrs;     ///< at most one of each family is given to a pod
   /// Interfaces to the world. nullopt: those of the default routes, else the one that has a node address.
   std::optional<std::vector<std::string>> uplinks;
+  Xdp xdp = Xdp::kOff;
+  LoadBalancerMode load_balancer_mode = LoadBalancerMode::kSnat;
   std::optional<bool> masquerade;            ///< nullopt: with the overlay
   std::vector<Prefix> non_masquerade_cidrs;  ///< reached by pods under their own addresses, as their blocks are
   int mtu = 0;  ///< of the pods' interfaces; 0: that of the uplink, less what a tunnel needs

@@ -27,6 +27,7 @@ class Root {
   [[nodiscard]] std::filesystem::path state() const { return at("/var/lib/sluice"); }  ///< survives a reboot
   [[nodiscard]] std::filesystem::path run() const { return at("/run/sluice"); }        ///< locks, sockets
   [[nodiscard]] std::filesystem::path config_file() const { return at("/etc/sluice/sluice.yaml"); }
+  [[nodiscard]] std::filesystem::path deny_list() const { return at("/etc/sluice/deny.list"); }
   [[nodiscard]] std::filesystem::path objects() const { return at("/etc/sluice/objects"); }  ///< manifests, watched
 
  private:

@@ -7,11 +7,12 @@
 #include "maps/types.h"
 
 /* Where the datapath sees a packet. Never renumbered. */
-#define SLUICE_HOOKS(X)                                                                          \
-	X(0, FROM_POD, "from_pod", "what a pod sends")                                           \
-	X(1, TO_POD, "to_pod", "what the host's stack sends to a pod")                           \
-	X(2, FROM_OVERLAY, "from_overlay", "what other nodes send through the tunnel")           \
-	X(3, FROM_UPLINK, "from_uplink", "what the world sends to Services and answers to pods") \
+#define SLUICE_HOOKS(X)                                                                                   \
+	X(0, FROM_POD, "from_pod", "what a pod sends")                                                    \
+	X(1, TO_POD, "to_pod", "what the host's stack sends to a pod")                                    \
+	X(2, FROM_OVERLAY, "from_overlay", "what other nodes send through the tunnel")                    \
+	X(3, FROM_UPLINK, "from_uplink", "what the world sends to Services and answers to pods")          \
+	X(5, XDP_UPLINK, "xdp_uplink", "what the world sends, before the kernel has made a packet of it") \
 	X(7, SOCKET, "socket", "what sockets of the node ask for: connections and datagrams to Services")
 
 #define SLUICE_COUNTERS(X)                                                                                         \

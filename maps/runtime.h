@@ -20,8 +20,10 @@ struct runtime {
 	__u32 observers;        /* bit 1 << slot for each observer; see maps/observer.h */
 	__u32 packet_observers; /* the same, of those that want EVENT_PACKET: all that the fast path looks at */
 	__u32 has_services;     /* 0: no service is there, and nobody has to look */
+	__u32 has_denied;       /* 0: no source is denied, and nobody has to look */
+	__u32 tunnel_ifindex;   /* the tunnel device; 0: there is none */
 };
-static_assert(sizeof(struct runtime) == 16, "struct runtime is map ABI");
+static_assert(sizeof(struct runtime) == 24, "struct runtime is map ABI");
 
 SLUICE_LAYOUTS_END
 

@@ -22,6 +22,12 @@ ipcache_key ipcache_key_of(const Prefix& block) {
   return key;
 }
 
+denied_key denied_key_of(const Prefix& block) {
+  denied_key key{};
+  key.prefix_len = fill(key.word, block);
+  return key;
+}
+
 source_range_key source_range_key_of(std::uint32_t service, const Prefix& block) {
   source_range_key key{};
   key.service = service;

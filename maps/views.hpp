@@ -4,6 +4,7 @@
 #include <array>
 #include <filesystem>
 
+#include "maps/deny.h"
 #include "maps/drop_reason.h"
 #include "maps/endpoint.h"
 #include "maps/flow.h"
@@ -49,6 +50,11 @@ struct Nodes : Map<std::uint32_t, node> {
 struct Uplinks : Map<std::uint32_t, uplink> {
   using Map::Map;
   static constexpr const char* kName = "uplinks";
+};
+
+struct Denied : Map<denied_key, std::uint32_t> {
+  using Map::Map;
+  static constexpr const char* kName = "denied";
 };
 
 struct Policies : Map<std::uint32_t, policy> {

@@ -108,9 +108,14 @@ static __always_inline void event_service(struct flow_event *event, const struct
 	event->backend_port = entry->to.dport;
 }
 
+/* Where a packet was seen, and its whole length. */
+static __always_inline __u64 event_place(__u32 ifindex, __u32 length)
+{
+	return (__u64)ifindex << 32 | length;
+}
+
 /* An event about the packet at hand. `entry` is that of its flow, or missing: a drop before any flow was known. */
-__noinline int event_packet(struct __sk_buff *skb, const struct packet *pkt, const struct flow_entry *entry,
-			    __u32 type_and_reason)
+__noinline int event_about(const struct packet *pkt, const struct flow_entry *entry, __u64 place, __u32 type_and_reason)
 {
 	struct flow_event *event = event_begin();
 
@@ -120,8 +125,8 @@ __noinline int event_packet(struct __sk_buff *skb, const struct packet *pkt, con
 	event->type = type_and_reason >> 8;
 	event->reason = type_and_reason & 0xff;
 	event->hook = pkt->hook;
-	event->ifindex = skb->ifindex;
-	event->length = skb->len;
+	event->ifindex = place >> 32;
+	event->length = place;
 	event->tcp_flags = pkt->tcp_flags;
 	addr_copy(&event->src, packet_src(pkt));
 	addr_copy(&event->dst, packet_dst(pkt));
@@ -134,6 +139,12 @@ __noinline int event_packet(struct __sk_buff *skb, const struct packet *pkt, con
 		event_service(event, entry);
 	}
 	return event_send(event);
+}
+
+static __always_inline int event_packet(struct __sk_buff *skb, const struct packet *pkt, const struct flow_entry *entry,
+					__u32 type_and_reason)
+{
+	return event_about(pkt, entry, event_place(skb->ifindex, skb->len), type_and_reason);
 }
 
 static __always_inline __u32 event_kind(enum event_type type, __u32 reason)

@@ -330,14 +330,13 @@ static __always_inline bool parse_plain_l4(struct packet *pkt, __u8 proto, const
 	return true;
 }
 
-static __always_inline bool parse_plain(struct __sk_buff *skb, struct packet *pkt)
+static __always_inline bool parse_plain(const void *data, const void *data_end, __be16 ethertype, struct packet *pkt)
 {
-	const void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
 	const struct iphdr *v4 = data + ETH_HLEN;
 	const struct ipv6hdr *v6 = data + ETH_HLEN;
 	struct addr src, dst;
 
-	if (ctx_load(skb, protocol) == bpf_htons(ETH_P_IP)) {
+	if (ethertype == bpf_htons(ETH_P_IP)) {
 		if ((const void *)(v4 + 1) > data_end || *(const __u8 *)v4 != 0x45 ||
 		    (v4->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS)))
 			return false;
@@ -347,7 +346,7 @@ static __always_inline bool parse_plain(struct __sk_buff *skb, struct packet *pk
 		pkt->l4_off = ETH_HLEN + sizeof(*v4);
 		return parse_plain_l4(pkt, v4->protocol, &src, &dst, v4 + 1, data_end);
 	}
-	if (ctx_load(skb, protocol) != bpf_htons(ETH_P_IPV6) || (const void *)(v6 + 1) > data_end || v6->version != 6)
+	if (ethertype != bpf_htons(ETH_P_IPV6) || (const void *)(v6 + 1) > data_end || v6->version != 6)
 		return false;
 	__builtin_memcpy(&src, &v6->saddr, sizeof(src));
 	__builtin_memcpy(&dst, &v6->daddr, sizeof(dst));
@@ -355,6 +354,34 @@ static __always_inline bool parse_plain(struct __sk_buff *skb, struct packet *pk
 		return false;
 	pkt->l4_off = ETH_HLEN + sizeof(*v6);
 	return parse_plain_l4(pkt, v6->nexthdr, &src, &dst, v6 + 1, data_end);
+}
+
+/* Who sends to whom, where the IP header is there, whatever is behind it. */
+static __always_inline bool parse_addresses(const void *data, const void *data_end, __be16 ethertype,
+					    struct packet *pkt)
+{
+	const struct iphdr *v4 = data + ETH_HLEN;
+	const struct ipv6hdr *v6 = data + ETH_HLEN;
+	struct addr src, dst;
+
+	if (ethertype == bpf_htons(ETH_P_IP)) {
+		if ((const void *)(v4 + 1) > data_end)
+			return false;
+		addr_set_v4(&src, v4->saddr);
+		addr_set_v4(&dst, v4->daddr);
+		pkt->l4_proto = v4->protocol;
+	} else if (ethertype == bpf_htons(ETH_P_IPV6)) {
+		if ((const void *)(v6 + 1) > data_end)
+			return false;
+		__builtin_memcpy(&src, &v6->saddr, sizeof(src));
+		__builtin_memcpy(&dst, &v6->daddr, sizeof(dst));
+		pkt->l4_proto = v6->nexthdr;
+	} else {
+		return false;
+	}
+	pkt->is_icmp_error = false;
+	pkt->dir = flow_key_set(&pkt->key, &src, &dst, 0, 0);
+	return true;
 }
 
 /* Fills `pkt`, whose origin and hook are set already. */
@@ -367,7 +394,9 @@ static __always_inline int packet_parse(struct __sk_buff *skb, struct packet *pk
 			return err;
 	}
 	pkt->ip_len = skb->len - ETH_HLEN;
-	return likely(parse_plain(skb, pkt)) ? 0 : parse_rest(skb, pkt);
+	if (likely(parse_plain((void *)(long)skb->data, (void *)(long)skb->data_end, ctx_load(skb, protocol), pkt)))
+		return 0;
+	return parse_rest(skb, pkt);
 }
 
 #endif

@@ -18,10 +18,12 @@
 #include "loader/agent/objects.hpp"
 #include "loader/agent/status.hpp"
 #include "loader/config.hpp"
+#include "loader/program/deny.hpp"
 #include "loader/program/lifecycle.hpp"
 #include "loader/program/overlay.hpp"
 #include "loader/program/socket_hooks.hpp"
 #include "loader/program/uplink.hpp"
+#include "loader/program/xdp.hpp"
 
 namespace sluice::loader::agent {
 namespace {
@@ -42,6 +44,7 @@ struct Agent {
   HttpServers& servers;
   Objects objects;
   AttachmentWatch attachments;
+  std::string deny_problem;               ///< why the deny list was not taken over, the last time
   sd_event_source* write_down = nullptr;  ///< a timer that is set while something has to be written down
 
   Result<void> reload() {
@@ -98,7 +101,18 @@ struct Agent {
     }
     tell(program::repair_overlay(root, config), "look after the tunnel device");
     tell(program::repair_uplinks(root, config), "look after the uplinks");
+    tell(program::repair_xdp(root, config), "look after the uplinks' XDP hooks");
+    follow_deny_list();
     tell(program::repair_socket_hooks(root, config), "look after the hooks of sockets");
+  }
+
+  /// A list that cannot be taken over is told once, not in every round.
+  void follow_deny_list() {
+    const auto done = program::apply_deny_list(root);
+    const std::string problem = done || done.failed_with(ENOENT) ? "" : done.error().message;
+    if (!problem.empty() && problem != deny_problem) spdlog::error("msg=\"deny list: {}\"", problem);
+    if (done && *done > 0) spdlog::info("msg=\"deny list taken over\" changes={}", *done);
+    deny_problem = problem;
   }
 
   static void tell(const Result<std::vector<std::string>>& changes, const char* task) {

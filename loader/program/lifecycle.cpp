@@ -1,12 +1,15 @@
 #include "loader/program/lifecycle.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 #include <optional>
 
 #include "loader/net/netlink.hpp"
 #include "loader/program/datapath.hpp"
+#include "loader/program/deny.hpp"
 #include "loader/program/forwarding.hpp"
 #include "loader/program/hook.hpp"
 #include "loader/program/lock.hpp"
@@ -16,6 +19,7 @@
 #include "loader/program/record.hpp"
 #include "loader/program/socket_hooks.hpp"
 #include "loader/program/uplink.hpp"
+#include "loader/program/xdp.hpp"
 #include "loader/undo.hpp"
 
 namespace sluice::loader::program {
@@ -30,6 +34,7 @@ struct Programs {
   Fd egress;
   Fd overlay;
   std::optional<Fd> uplink;  ///< nullopt: of a version that had none
+  std::optional<Fd> xdp;     ///< nullopt: xdp is off
   std::vector<Fd> sockets;   ///< as kSocketPrograms; empty: sockets are left alone
   [[nodiscard]] const Fd& of(Hook hook) const { return hook == Hook::kIngress ? ingress : egress; }
 };
@@ -45,21 +50,29 @@ Result<std::vector<Fd>> socket_programs(const std::function<Result<Fd>(const cha
   return found;
 }
 
+/// nullopt: there is none (ENOENT).
+Result<std::optional<Fd>> if_there(Result<Fd> program) {
+  if (program.failed_with(ENOENT)) return std::optional<Fd>();
+  return std::optional(TRY(std::move(program)));
+}
+
 Result<Programs> programs_of(const Object& object) {
-  return Programs{TRY(object.program(kFromPod)), TRY(object.program(kToPod)), TRY(object.program(kFromOverlay)),
+  return Programs{TRY(object.program(kFromPod)),
+                  TRY(object.program(kToPod)),
+                  TRY(object.program(kFromOverlay)),
                   TRY(object.program(kFromUplink)),
+                  TRY(if_there(object.program(kXdpUplink))),
                   TRY(socket_programs([&](const char* name) { return object.program(name); }))};
 }
 
 /// ENOENT: nothing is loaded.
 Result<Programs> pinned_programs(const Root& root) {
-  Programs programs{TRY(open_pin(program_pin(root, kFromPod))), TRY(open_pin(program_pin(root, kToPod))),
-                    TRY(open_pin(program_pin(root, kFromOverlay))), std::nullopt,
-                    TRY(socket_programs([&](const char* name) { return open_pin(program_pin(root, name)); }))};
-  auto uplink = open_pin(program_pin(root, kFromUplink));
-  if (uplink) programs.uplink = std::move(*uplink);
-  if (!uplink && !uplink.failed_with(ENOENT)) return uplink.error();
-  return programs;
+  return Programs{TRY(open_pin(program_pin(root, kFromPod))),
+                  TRY(open_pin(program_pin(root, kToPod))),
+                  TRY(open_pin(program_pin(root, kFromOverlay))),
+                  TRY(if_there(open_pin(program_pin(root, kFromUplink)))),
+                  TRY(if_there(open_pin(program_pin(root, kXdpUplink)))),
+                  TRY(socket_programs([&](const char* name) { return open_pin(program_pin(root, name)); }))};
 }
 
 /// One place where a program of ours may be, and how it is given another. False: there is none any more.
@@ -99,20 +112,25 @@ Place socket_place(const Root& root, const ControlGroup& group, std::size_t inde
   };
 }
 
+/// The XDP hook of an uplink. What refuses it is told in `warnings`, once for a load.
+Place xdp_place(const Root& root, const Uplink& uplink, Xdp wanted, std::vector<std::string>& warnings) {
+  return [&root, uplink, wanted, &warnings](const Programs& programs) -> Result<bool> {
+    if (!programs.xdp) return detach_xdp(root, uplink);
+    return attach_xdp(root, uplink, wanted, *programs.xdp, warnings);
+  };
+}
+
 Result<std::size_t> detach_socket_hooks(const Root& root) {
   std::size_t hooks = 0;
   for (const char* name : kSocketPrograms) hooks += TRY(detach_socket_hook(root, name)) ? 1 : 0;
   return hooks;
 }
 
-/// All places: the sockets' hooks on `group`, and in this network namespace the uplinks, the tunnel device, the clsact
-/// hooks of every veth, and the pinned tcx links.
-Result<std::vector<Place>> places(const Root& root, const std::optional<OverlayDevice>& overlay,
-                                  const std::vector<Uplink>& uplinks, const std::optional<ControlGroup>& group) {
+/// The hooks of the uplinks.
+std::vector<Place> uplink_places(const Root& root, const NodeConfig& config, const std::vector<Uplink>& uplinks,
+                                 std::vector<std::string>& warnings) {
   std::vector<Place> found;
-  for (std::size_t index = 0; group && index < kSocketPrograms.size(); index++)
-    found.push_back(socket_place(root, *group, index));
-  for (const Uplink& uplink : uplinks)
+  for (const Uplink& uplink : uplinks) {
     found.push_back([uplink](const Programs& programs) -> Result<bool> {
       if (programs.uplink)
         TRY(attach_uplink(uplink, *programs.uplink));
@@ -120,6 +138,31 @@ Result<std::vector<Place>> places(const Root& root, const std::optional<OverlayD
         TRY(clsact::detach(uplink.ifindex, Hook::kUplink));
       return programs.uplink.has_value();
     });
+    if (config.xdp != Xdp::kOff) found.push_back(xdp_place(root, uplink, config.xdp, warnings));
+  }
+  return found;
+}
+
+/// Takes the uplinks' programs off what is no uplink any more.
+Result<void> let_go(const Root& root, const NodeConfig& config, const std::vector<Uplink>& uplinks) {
+  TRY(detach_uplinks(uplinks));
+  TRY(detach_xdp(root, config.xdp != Xdp::kOff ? uplinks : std::vector<Uplink>()));
+  return {};
+}
+
+/// A list that cannot be read stops no load: whom it denied before is denied still.
+void follow_deny_list(const Root& root, std::vector<std::string>& warnings) {
+  if (const auto done = apply_deny_list(root); !done)
+    warnings.push_back("the deny list is not taken over: " + done.error().message);
+}
+
+/// All others: the sockets' hooks on `group`, and in this network namespace the tunnel device, the clsact hooks of
+/// every veth, and the pinned tcx links.
+Result<std::vector<Place>> other_places(const Root& root, const std::optional<OverlayDevice>& overlay,
+                                        const std::optional<ControlGroup>& group) {
+  std::vector<Place> found;
+  for (std::size_t index = 0; group && index < kSocketPrograms.size(); index++)
+    found.push_back(socket_place(root, *group, index));
   if (overlay)
     found.push_back([device = *overlay](const Programs& programs) -> Result<bool> {
       TRY(attach_overlay(device, programs.overlay));
@@ -164,10 +207,12 @@ Result<void> pin_programs(const Root& root, const Programs& programs) {
     else
       TRY(replace_pin(programs.sockets.at(index), pin));
   }
-  if (programs.uplink)
-    TRY(replace_pin(*programs.uplink, program_pin(root, kFromUplink)));
-  else
-    TRY(remove_pin(program_pin(root, kFromUplink)));
+  for (const auto& [program, name] : {std::pair(&programs.uplink, kFromUplink), std::pair(&programs.xdp, kXdpUplink)}) {
+    if (*program)
+      TRY(replace_pin(**program, program_pin(root, name)));
+    else
+      TRY(remove_pin(program_pin(root, name)));
+  }
   TRY(replace_pin(programs.overlay, program_pin(root, kFromOverlay)));
   TRY(replace_pin(programs.ingress, program_pin(root, kFromPod)));
   return replace_pin(programs.egress, program_pin(root, kToPod));
@@ -203,9 +248,10 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
     if (!former) (void)detach_uplinks();
   });
   if (former && former->uplink && record && record->complete && record->identity == identity) {
+    follow_deny_list(root, report.warnings);
     TRY(publish_uplinks(root, uplinks.all));
-    for (const Uplink& uplink : uplinks.all) TRY(attach_uplink(uplink, *former->uplink));
-    TRY(detach_uplinks(uplinks.all));
+    for (const Place& place : uplink_places(root, config, uplinks.all, report.warnings)) TRY(place(*former));
+    TRY(let_go(root, config, uplinks.all));
     if (overlay) TRY(attach_overlay(*overlay, former->overlay));
     for (std::size_t index = 0; group && index < kSocketPrograms.size(); index++)
       TRY(socket_place(root, *group, index)(*former));
@@ -225,8 +271,10 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   TRY(write_load_record(root, {SLUICE_VERSION, identity, false}));
   report.outcome = former ? LoadReport::Outcome::kUpgraded : LoadReport::Outcome::kLoaded;
   report.warnings.insert(report.warnings.end(), object.warnings().begin(), object.warnings().end());
+  follow_deny_list(root, report.warnings);
   TRY(publish_uplinks(root, uplinks.all));
-  const std::vector<Place> all = TRY(places(root, overlay, uplinks.all, group));
+  std::vector<Place> all = uplink_places(root, config, uplinks.all, report.warnings);
+  std::ranges::move(TRY(other_places(root, overlay, group)), std::back_inserter(all));
   report.hooks = TRY(switch_programs(all, next, former));
   Undo hooks([&] {
     if (!former) return;
@@ -239,7 +287,7 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   hooks.release();
   pins.release();
   devices.release();
-  TRY(detach_uplinks(uplinks.all));
+  TRY(let_go(root, config, uplinks.all));
   if (!overlay) TRY(remove_overlay());
   if (!group) TRY(detach_socket_hooks(root));
   remove_old_maps(root);
@@ -249,7 +297,7 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
 Result<std::size_t> remove(const Root& root) {
   quiet_libbpf();  // it has words for every interface without a qdisc of ours
   const Lock lock = TRY(Lock::exclusive(root));
-  std::size_t hooks = TRY(detach_uplinks());
+  std::size_t hooks = TRY(detach_uplinks()) + TRY(detach_xdp(root));
   net::Netlink netlink = TRY(net::Netlink::open());
   for (const net::Link& link : TRY(netlink.links())) {
     if (link.kind != "veth") continue;

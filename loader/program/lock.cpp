@@ -14,6 +14,7 @@ constexpr std::chrono::seconds kPatience{30};
 constexpr std::chrono::milliseconds kPause{1};
 constexpr const char* kDatapath = "datapath.lock";
 constexpr const char* kEndpoints = "endpoints.lock";
+constexpr const char* kDenyList = "deny.lock";
 
 Result<Fd> take(const Root& root, const char* name, int operation) {
   std::error_code error;
@@ -41,5 +42,7 @@ Result<Lock> Lock::shared(const Root& root) { return Lock(TRY(take(root, kDatapa
 Result<Lock> Lock::exclusive(const Root& root) { return Lock(TRY(take(root, kDatapath, LOCK_EX))); }
 
 Result<Lock> Lock::endpoints(const Root& root) { return Lock(TRY(take(root, kEndpoints, LOCK_EX))); }
+
+Result<Lock> Lock::deny_list(const Root& root) { return Lock(TRY(take(root, kDenyList, LOCK_EX))); }
 
 }  // namespace sluice::loader::program

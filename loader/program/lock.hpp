@@ -17,6 +17,8 @@ class Lock {
   /// For whoever reads an element of `endpoints` and writes it again: the plugin writes where a pod is, the agent what
   /// its policy is. Held for as long as that takes.
   static Result<Lock> endpoints(const Root& root);
+  /// For whoever reads the deny list and writes it, or the map that follows it.
+  static Result<Lock> deny_list(const Root& root);
 
  private:
   explicit Lock(Fd file) : file_(std::move(file)) {}

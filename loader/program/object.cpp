@@ -20,12 +20,14 @@ using sluice::maps::addr;
 using sluice::maps::runtime;
 #include "pod.skel.h"
 #include "sock.skel.h"
+#include "xdp.skel.h"
 
 namespace sluice::loader::program {
 namespace {
 
 using PodHandle = std::unique_ptr<pod_bpf, void (*)(pod_bpf*)>;
 using SockHandle = std::unique_ptr<sock_bpf, void (*)(sock_bpf*)>;
+using XdpHandle = std::unique_ptr<xdp_bpf, void (*)(xdp_bpf*)>;
 
 std::uint64_t ns(std::chrono::seconds seconds) { return std::chrono::nanoseconds(seconds).count(); }
 
@@ -106,6 +108,7 @@ std::vector<PinnedMap> pinned_maps(const MapSizes& sizes) {
           pinned<maps::Ipcache>(sizes.ipcache),
           pinned<maps::Nodes>(sizes.nodes),
           pinned<maps::Uplinks>(),
+          pinned<maps::Denied>(sizes.denied),
           pinned<maps::Policies>(sizes.policies),
           pinned<maps::PolicyPorts>(sizes.policy_ports),
           pinned<maps::Peers>(sizes.peers),
@@ -158,11 +161,15 @@ void hash_bytes(std::uint64_t& hash, const void* data, std::size_t size) {
   for (std::size_t i = 0; i < size; i++) hash = (hash ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3;
 }
 
-template <typename Skeleton, typename Constants>
-void hash_object(std::uint64_t& hash, const NodeConfig& config) {
+template <typename Skeleton>
+void hash_object(std::uint64_t& hash) {
   std::size_t size = 0;
   const void* elf = Skeleton::elf_bytes(&size);
   hash_bytes(hash, elf, size);
+}
+
+template <typename Constants>
+void hash_constants(std::uint64_t& hash, const NodeConfig& config) {
   Constants constants;
   std::memset(&constants, 0, sizeof(constants));  // padding too
   set_constants(config, constants);
@@ -174,6 +181,7 @@ void hash_object(std::uint64_t& hash, const NodeConfig& config) {
 struct Object::Skeleton {
   PodHandle pod{nullptr, pod_bpf::destroy};
   SockHandle sock{nullptr, sock_bpf::destroy};  ///< where the configuration asks for it
+  XdpHandle xdp{nullptr, xdp_bpf::destroy};     ///< the same
   std::vector<std::string> warnings;
 
   Result<void> load_pod(const Root& root, const NodeConfig& config) {
@@ -194,6 +202,14 @@ struct Object::Skeleton {
     if (const int err = sock_bpf::load(sock.get()); err != 0) return fail(-err, "load sock.bpf.o: " + libbpf_words());
     return {};
   }
+
+  Result<void> load_xdp(const Root& root, const NodeConfig& config) {
+    xdp.reset(xdp_bpf::open());
+    if (!xdp) return fail(errno, "open xdp.bpf.o");
+    TRY(set_pins(root, config.maps, xdp->obj, warnings));
+    if (const int err = xdp_bpf::load(xdp.get()); err != 0) return fail(-err, "load xdp.bpf.o: " + libbpf_words());
+    return {};
+  }
 };
 
 Object::Object(std::unique_ptr<Skeleton> skeleton) : skeleton_(std::move(skeleton)) {}
@@ -206,12 +222,14 @@ Result<Object> Object::load(const Root& root, const NodeConfig& config) {
   auto skeleton = std::make_unique<Skeleton>();
   TRY(skeleton->load_pod(root, config));
   if (config.socket_balancing) TRY(skeleton->load_sock(root, config));
+  if (config.xdp != Xdp::kOff) TRY(skeleton->load_xdp(root, config));
   return Object(std::move(skeleton));
 }
 
 Result<Fd> Object::program(const std::string& name) const {
   const bpf_program* found = bpf_object__find_program_by_name(skeleton_->pod->obj, name.c_str());
   if (found == nullptr && skeleton_->sock) found = bpf_object__find_program_by_name(skeleton_->sock->obj, name.c_str());
+  if (found == nullptr && skeleton_->xdp) found = bpf_object__find_program_by_name(skeleton_->xdp->obj, name.c_str());
   if (found == nullptr) return refuse(ENOENT, "there is no program " + name);
   Fd copy(fcntl(bpf_program__fd(found), F_DUPFD_CLOEXEC, 0));
   if (copy.get() < 0) return fail(errno, "keep program " + name);
@@ -222,8 +240,13 @@ const std::vector<std::string>& Object::warnings() const { return skeleton_->war
 
 std::string object_identity(const NodeConfig& config) {
   std::uint64_t hash = 0xcbf29ce484222325;
-  hash_object<pod_bpf, pod_bpf::pod_bpf__rodata>(hash, config);
-  if (config.socket_balancing) hash_object<sock_bpf, sock_bpf::sock_bpf__rodata>(hash, config);
+  hash_object<pod_bpf>(hash);
+  hash_constants<pod_bpf::pod_bpf__rodata>(hash, config);
+  if (config.socket_balancing) {
+    hash_object<sock_bpf>(hash);
+    hash_constants<sock_bpf::sock_bpf__rodata>(hash, config);
+  }
+  if (config.xdp != Xdp::kOff) hash_object<xdp_bpf>(hash);
   char text[17];
   std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
   return text;

@@ -23,8 +23,8 @@ class Object {
   Object& operator=(Object&&) noexcept;
   ~Object();
 
-  /// A descriptor of its own for kFromPod, kToPod, kFromOverlay, kFromUplink or one of kSocketPrograms. ENOENT: there
-  /// is no such program, or the configuration does without.
+  /// A descriptor of its own for kFromPod, kToPod, kFromOverlay, kFromUplink, kXdpUplink or one of kSocketPrograms.
+  /// ENOENT: there is no such program, or the configuration does without.
   [[nodiscard]] Result<Fd> program(const std::string& name) const;
   /// What the configuration asked for and did not get, in sentences.
   [[nodiscard]] const std::vector<std::string>& warnings() const;

@@ -71,9 +71,10 @@ Result<void> publish_overlay(const Root& root, const NodeConfig& config, const s
   }
   auto nodes = TRY(maps::open<maps::Nodes>(root.maps()));
   const auto known = TRY(nodes.lookup(NODE_HERE));
+  const auto runtime = TRY(maps::Mapped<maps::runtime>::open(TRY(maps::open<maps::Runtime>(root.maps())).fd()));
+  __atomic_store_n(&runtime->tunnel_ifindex, here.ifindex, __ATOMIC_SEQ_CST);
   if (known && std::memcmp(&*known, &here, sizeof(here)) == 0) return {};
   TRY(nodes.put(NODE_HERE, here).context("make the tunnel device known"));
-  const auto runtime = TRY(maps::Mapped<maps::runtime>::open(TRY(maps::open<maps::Runtime>(root.maps())).fd()));
   maps::advance_epoch(*runtime);
   return {};
 }

@@ -43,6 +43,7 @@ Result<void> prepare_pins(const Root& root) {
   TRY(make_folder(root.maps()));
   TRY(make_folder(root.pins() / "progs"));
   TRY(make_folder(root.pins() / "cgroup"));
+  TRY(make_folder(root.pins() / "xdp"));
   return make_folder(root.pins() / "links");
 }
 

@@ -15,6 +15,7 @@ inline constexpr const char* kFromPod = "from_pod";
 inline constexpr const char* kToPod = "to_pod";
 inline constexpr const char* kFromOverlay = "from_overlay";
 inline constexpr const char* kFromUplink = "from_uplink";
+inline constexpr const char* kXdpUplink = "xdp_uplink";
 
 std::filesystem::path program_pin(const Root& root, const std::string& program);
 /// The pin of a tcx link: `hook` is "in" or "eg".

@@ -17,6 +17,7 @@
 #include "loader/program/overlay.hpp"
 #include "loader/program/pin.hpp"
 #include "loader/program/socket_hooks.hpp"
+#include "loader/program/xdp.hpp"
 
 namespace sluice::loader::program {
 namespace {
@@ -59,6 +60,8 @@ Result<std::vector<Attachment>> attachments_of(const Root& root, const net::Link
   std::vector<Attachment> found;
   if (const auto id = TRY(clsact::attached(link.ifindex, Hook::kUplink)))
     found.push_back({link.ifindex, link.name, hook_name(Hook::kUplink), "clsact", *id});
+  if (const auto xdp = TRY(xdp_attachment(root, link.ifindex, link.name)))
+    found.push_back({link.ifindex, link.name, "xdp", xdp->native ? "native" : "generic", xdp->program_id});
   if (link.kind != "veth" && link.name != kOverlayDevice) return found;
   for (const Hook hook : {Hook::kIngress, Hook::kEgress}) {
     const auto pin = link_pin(root, link.name, hook == Hook::kIngress ? "in" : "eg");
@@ -70,10 +73,12 @@ Result<std::vector<Attachment>> attachments_of(const Root& root, const net::Link
   return found;
 }
 
-/// Which of kSocketPrograms are loaded.
-Result<std::vector<ProgramStatus>> socket_programs(const Root& root) {
+/// Those that the configuration may do without, where they are loaded.
+Result<std::vector<ProgramStatus>> optional_programs(const Root& root) {
+  std::vector<const char*> names = {kXdpUplink};
+  names.insert(names.end(), kSocketPrograms.begin(), kSocketPrograms.end());
   std::vector<ProgramStatus> programs;
-  for (const char* name : kSocketPrograms) {
+  for (const char* name : names) {
     const auto program = open_pin(program_pin(root, name));
     if (program.failed_with(ENOENT)) continue;
     if (!program) return program.error();
@@ -116,7 +121,7 @@ Result<std::vector<ProgramStatus>> program_status(const Root& root) {
   std::vector<ProgramStatus> programs;
   for (const char* name : {kFromPod, kToPod, kFromOverlay, kFromUplink})
     programs.push_back(TRY(describe_program(TRY(open_pin(program_pin(root, name))))));
-  std::ranges::move(TRY(socket_programs(root)), std::back_inserter(programs));
+  std::ranges::move(TRY(optional_programs(root)), std::back_inserter(programs));
 
   std::vector<Attachment> attachments = TRY(socket_attachments(root));
   net::Netlink netlink = TRY(net::Netlink::open());

@@ -16,8 +16,8 @@ namespace sluice::loader::program {
 struct Attachment {
   int ifindex = 0;
   std::string place;  ///< the interface's name, or the path of the control group, "?" where its path is not known
-  std::string hook;   ///< "ingress" or "egress", "connect4" and its like
-  std::string mode;   ///< "clsact", "tcx" or "cgroup"
+  std::string hook;   ///< "ingress", "egress" or "xdp", "connect4" and its like
+  std::string mode;   ///< "clsact", "tcx" or "cgroup"; of XDP "native" or "generic"
   std::uint32_t program_id = 0;
 };
 
@@ -41,9 +41,9 @@ struct MapStatus {
   std::uint64_t memory_bytes = 0;  ///< as the kernel accounts it
 };
 
-/// The programs in force (those for sockets where the configuration asks for them), with the hooks of the calling
-/// thread's network namespace. ENOENT: nothing is loaded. A program of an unfinished upgrade that still hangs somewhere
-/// is listed by itself.
+/// The programs in force (those for XDP and sockets where the configuration asks for them), with the hooks of the
+/// calling thread's network namespace. ENOENT: nothing is loaded. A program of an unfinished upgrade that still hangs
+/// somewhere is listed by itself.
 Result<std::vector<ProgramStatus>> program_status(const Root& root);
 /// The pinned maps. ENOENT: nothing is loaded.
 Result<std::vector<MapStatus>> map_status(const Root& root);

@@ -35,7 +35,8 @@ constexpr std::size_t kRoomToGrow = 256;  // a tunnel, an ICMP error
 constexpr auto kShared = std::to_array<std::string_view>(
     {maps::Flows::kName, maps::Endpoints::kName, maps::Ipcache::kName, maps::Nodes::kName, maps::Uplinks::kName,
      maps::Policies::kName, maps::PolicyPorts::kName, maps::Peers::kName, maps::Services::kName,
-     maps::BackendSlots::kName, maps::Backends::kName, maps::SourceRanges::kName, maps::Affinity::kName});
+     maps::BackendSlots::kName, maps::Backends::kName, maps::SourceRanges::kName, maps::Affinity::kName,
+     maps::Denied::kName});
 
 /// What it has for itself.
 constexpr auto kOwn = std::to_array<std::string_view>(

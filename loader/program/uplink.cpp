@@ -129,6 +129,7 @@ Result<Uplinks> find_uplinks(const NodeConfig& config) {
     const auto there = TRY(netlink.addresses(link.ifindex));
     found.all.push_back({.ifindex = link.ifindex,
                          .name = link.name,
+                         .kind = link.kind,
                          .mtu = link.mtu,
                          .v4 = source_on(there, config, true),
                          .v6 = source_on(there, config, false)});

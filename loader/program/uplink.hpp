@@ -27,6 +27,7 @@ int tunnel_overhead(const NodeConfig& config);
 struct Uplink {
   int ifindex = 0;
   std::string name;
+  std::string kind;  ///< "veth", "bond", ...; empty for a physical device
   int mtu = 0;
   /// What the node gives to what it translates: its configured address there, else the interface's first that is no
   /// link-local one, else its configured one. nullopt: it has none of the family.

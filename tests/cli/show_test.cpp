@@ -70,7 +70,7 @@ TEST_CASE("every map that is pinned can be dumped") {
   const Bpfctl bpfctl;
   bpfctl.send_udp(false, 5300);
   const auto maps = bpfctl.json({"map", "list"});
-  CHECK(maps.size() == 20);
+  CHECK(maps.size() == 21);
   for (const auto& map : maps) {
     const auto name = map.at("name").get<std::string>();
     CAPTURE(name);

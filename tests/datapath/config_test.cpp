@@ -118,6 +118,11 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
        }},
       {DROP_NO_UPLINK, [&] { return asks_node_port("127.0.0.1:80"); }},
       {DROP_NO_SOURCE, [&] { return node.from_pod("web", udp("[fd00::5]:5", "[2001:db8:9::9]:53")); }},
+      {DROP_DENIED_SOURCE,
+       [&] {
+         node.deny("198.51.100.8/32");
+         return node.from_uplink("up", udp("198.51.100.8:50000", "192.0.2.1:22"));
+       }},
       {DROP_NODE_BACKEND,
        [&] {
          node.known_address("192.0.2.1", IDENTITY_HOST);
@@ -136,10 +141,11 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
 #undef X
   for (const auto& [reason, run] : rows) {
     CAPTURE(reason);
-    const hook hook = reason == DROP_NOT_THIS_POD                               ? HOOK_TO_POD
-                      : reason == DROP_FOREIGN_TUNNEL                           ? HOOK_FROM_OVERLAY
-                      : reason == DROP_NO_UPLINK || reason == DROP_NODE_BACKEND ? HOOK_FROM_UPLINK
-                                                                                : HOOK_FROM_POD;
+    const hook hook = reason == DROP_NOT_THIS_POD     ? HOOK_TO_POD
+                      : reason == DROP_FOREIGN_TUNNEL ? HOOK_FROM_OVERLAY
+                      : reason == DROP_NO_UPLINK || reason == DROP_NODE_BACKEND || reason == DROP_DENIED_SOURCE
+                          ? HOOK_FROM_UPLINK
+                          : HOOK_FROM_POD;
     const metric before = node.metric(reason, hook);
     const Outcome outcome = run();
     CHECK(outcome.verdict.reason == reason);

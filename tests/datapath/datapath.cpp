@@ -188,7 +188,8 @@ pod_bpf* load(const Settings& settings) {
 void clear(pod_bpf& skeleton) {
   const auto& maps = skeleton.maps;
   for (const bpf_map* map : {maps.flows, maps.endpoints, maps.fragments, maps.services, maps.affinity,
-                             maps.source_ranges, maps.ipcache, maps.policy_ports, maps.peers, maps.uplinks}) {
+                             maps.source_ranges, maps.ipcache, maps.policy_ports, maps.peers, maps.uplinks,
+                             maps.denied}) {
     Bytes key(bpf_map__key_size(map));
     while (bpf_map_get_next_key(bpf_map__fd(map), nullptr, key.data()) == 0)
       bpf_map_delete_elem(bpf_map__fd(map), key.data());
@@ -203,7 +204,7 @@ void clear(pod_bpf& skeleton) {
     need(bpf_map_update_elem(bpf_map__fd(maps.nodes), &i, &nobody, BPF_ANY) == 0, "clear the nodes");
   for (std::uint32_t slot = 0; slot < OBSERVER_SLOTS; slot++)
     bpf_map_delete_elem(bpf_map__fd(skeleton.maps.observers), &slot);
-  skeleton.data_runtime->runtime = {1, 0, 0, 0};
+  skeleton.data_runtime->runtime = {.epoch = 1};
 }
 
 }  // namespace
@@ -594,6 +595,8 @@ maps::observer_filter Datapath::filter(unsigned slot) const {
 int Datapath::program(const char* name) const {
   return bpf_program__fd(bpf_object__find_program_by_name(skeleton_->obj, name));
 }
+
+const bpf_object& Datapath::object() const { return *skeleton_->obj; }
 
 int Datapath::flows_map() const { return bpf_map__fd(skeleton_->maps.flows); }
 

@@ -25,6 +25,7 @@
 #include "tests/datapath/packet.hpp"
 #include "tests/datapath/service_maps.hpp"
 
+struct bpf_object;
 struct pod_bpf;
 
 namespace sluice::test {
@@ -146,6 +147,10 @@ class Datapath {
                        std::uint32_t blocks = 0);
   /// What is known of an address that is no pod's of this node: to policies, and which other node it is behind.
   Datapath& known_address(const char* prefix, std::uint32_t identity, std::uint32_t blocks = 0, std::uint32_t node = 0);
+  /// Packets from this block come in by no uplink.
+  Datapath& deny(const char* block);
+  /// The deny list is empty again.
+  Datapath& allow_all();
   /// The other end of the tunnels with node `number`.
   Datapath& node(std::uint32_t number, const char* address);
   /// The interface of `pod` takes the place of the tunnel device; the uplink's MTU is 1500.
@@ -206,6 +211,8 @@ class Datapath {
   [[nodiscard]] int program(const char* name) const;
   /// Descriptor of the map `flows`.
   [[nodiscard]] int flows_map() const;
+  /// What is loaded: for objects that share its maps.
+  [[nodiscard]] const bpf_object& object() const;
 
  private:
   struct Pod;

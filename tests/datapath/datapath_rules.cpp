@@ -11,6 +11,7 @@
 #include "maps/ipcache.h"
 #include "maps/node.h"
 #include "maps/runtime.h"
+#include "maps/trie_key.hpp"
 #include "maps/types.h"
 #include "maps/uplink.h"
 #include "tests/datapath/datapath.hpp"
@@ -89,6 +90,19 @@ Datapath& Datapath::known_address(const char* prefix, std::uint32_t identity, st
   std::memcpy(key.word, &parsed->address.wire(), sizeof(key.word));
   put(skeleton_->maps.ipcache, key, maps::ipcache_entry{{{identity, blocks}, {identity, blocks}}, node, 0});
   return new_epoch();
+}
+
+Datapath& Datapath::deny(const char* block) {
+  auto parsed = Prefix::parse(block);
+  if (!parsed) throw std::runtime_error(parsed.error().message);
+  put(skeleton_->maps.denied, maps::denied_key_of(*parsed), std::uint32_t{maps::DENIED_YES});
+  skeleton_->data_runtime->runtime.has_denied = 1;
+  return *this;
+}
+
+Datapath& Datapath::allow_all() {
+  skeleton_->data_runtime->runtime.has_denied = 0;
+  return *this;
 }
 
 Datapath& Datapath::node(std::uint32_t number, const char* address) {

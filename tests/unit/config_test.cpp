@@ -96,6 +96,7 @@ mode: overlay
 vni: 7
 tunnelPort: 4789
 uplinks: [eth0, eth1]
+xdp: native
 masquerade: true
 nonMasqueradeCIDRs: [10.0.0.0/8]
 mtu: 1450
@@ -108,7 +109,7 @@ socketBalancing: false
 cgroup: /sys/fs/cgroup/machine
 timeouts: {tcpOpening: 1s, tcpEstablished: 1h30m, tcpClosing: 3s, tcpClosed: 4s, udpOpening: 5s, udpEstablished: 6m, icmp: 7s, other: 8s}
 maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22, policyPorts: 23, peers: 24, services: 25,
-       backendSlots: 26, backends: 27, sourceRanges: 28, affinity: 29, nodes: 30, sockets: 31}
+       backendSlots: 26, backends: 27, sourceRanges: 28, affinity: 29, nodes: 30, sockets: 31, denied: 32}
 )",
                                   "sluice.yaml");
   REQUIRE_MESSAGE(config, config.error().message);
@@ -121,6 +122,7 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
   CHECK(config->vni == 7);
   CHECK(config->tunnel_port == 4789);
   CHECK(config->uplinks == std::vector<std::string>{"eth0", "eth1"});
+  CHECK(config->xdp == Xdp::kNative);
   CHECK(config->masquerade == true);
   REQUIRE(config->non_masquerade_cidrs.size() == 1);
   CHECK(config->non_masquerade_cidrs[0].text() == "10.0.0.0/8");
@@ -155,6 +157,7 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
                                  .backends = 27,
                                  .source_ranges = 28,
                                  .affinity = 29,
+                                 .denied = 32,
                                  .sockets = 31});
 }
 
@@ -187,6 +190,7 @@ TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
   } rows[] = {
       {"nodename: a\n", "sluice.yaml: line 1: nodename is not known here"},
       {"\ntimeouts:\n  tcp: 5s\n", "sluice.yaml: line 3: tcp is not known here"},
+      {"xdp: on\n", "line 1: xdp must be off, auto, native or generic, not \"on\""},
       {"policy: {audit: maybe}\n", "line 1: audit must be true or false"},
       {"policy: true\n", "policy must be a mapping"},
       {"timeouts: {icmp: 5}\n", "line 1: icmp must be a duration"},
