@@ -18,6 +18,17 @@ const volatile __u64 cfg_timeout_ns[TIMEOUT_MAX] = {
 const volatile struct addr cfg_icmp_source_v4 = {};
 const volatile struct addr cfg_icmp_source_v6 = {};
 
+/* The node's address of each family: the client that a socket of the node is, where its node ports are, and this end of its
+ * tunnels. Unset: ::. */
+const volatile struct addr cfg_node_v4 = {};
+const volatile struct addr cfg_node_v6 = {};
+
+static __always_inline void node_address_copy(struct addr *to, bool v4)
+{
+	for (int i = 0; i < 4; i++)
+		to->word[i] = v4 ? cfg_node_v4.word[i] : cfg_node_v6.word[i];
+}
+
 /* The pods' gateway, for which ARP and neighbour solicitations are answered, and the MAC address of the host's end of
  * every pod's interface. */
 const volatile __u8 cfg_host_mac[6] = {};

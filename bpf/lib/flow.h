@@ -193,6 +193,18 @@ __noinline int flow_advance(const struct packet *pkt, struct flow_entry *entry)
 	return true;
 }
 
+/* The packet is one of the connection's, in its decided direction. False: that is over, and the packet opens a new one. */
+static __always_inline bool flow_touch(struct packet *pkt, struct flow_entry *entry, struct flow_half *half)
+{
+	if (unlikely(bpf_ktime_get_coarse_ns() - half->last_seen_ns > FLOW_REFRESH_NS ||
+		     (pkt->tcp_flags & (__u8)(TCP_FLAG_SYN_BIT | ~half->tcp_flags)))) {
+		pkt->opens = !flow_advance(pkt, entry);
+		return !pkt->opens;
+	}
+	flow_count(pkt, half);
+	return true;
+}
+
 /* The entry of the packet's connection, where its direction is decided, or NULL: it has to be decided now. `*known` is the
  * connection's entry where there is one; its halves may be stale.
  *
@@ -214,16 +226,7 @@ static __always_inline const struct flow_entry *flow_lookup(struct __sk_buff *sk
 		return NULL;
 	if (pkt->hook == HOOK_FROM_OVERLAY && unlikely(tunnel_check(skb, half->from_node)))
 		return NULL;
-
-	if (unlikely(bpf_ktime_get_coarse_ns() - half->last_seen_ns > FLOW_REFRESH_NS ||
-		     (pkt->tcp_flags & (__u8)(TCP_FLAG_SYN_BIT | ~half->tcp_flags)))) {
-		if (flow_advance(pkt, entry))
-			return entry;
-		pkt->opens = true;
-		return NULL;
-	}
-	flow_count(pkt, half);
-	return entry;
+	return flow_touch(pkt, entry, half) ? entry : NULL;
 }
 
 /* Writes an entry that was built. Before 6.15 an update may find its bucket locked by another CPU (EBUSY), and an LRU may

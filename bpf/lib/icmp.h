@@ -6,6 +6,7 @@
 
 #include "lib/common.h"
 #include "lib/config.h"
+#include "lib/csum.h"
 #include "lib/endpoint.h"
 #include "lib/metrics.h"
 #include "lib/packet.h"
@@ -57,13 +58,6 @@ static __always_inline bool icmp_may_send(struct icmp_scratch *scratch)
 		return false;
 	scratch->bucket--;
 	return true;
-}
-
-static __always_inline __sum16 checksum_fold(__u32 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
 }
 
 /* The Internet checksum (RFC 1071) of `length` bytes of the packet from `off` on and of what is in `sum`; negative where

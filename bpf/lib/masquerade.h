@@ -6,15 +6,13 @@
 
 #include "lib/common.h"
 #include "lib/config.h"
+#include "lib/fib.h"
 #include "lib/flow.h"
 #include "lib/ipcache.h"
 #include "lib/nat.h"
 #include "lib/packet.h"
 #include "lib/service.h"
 #include "lib/uplink.h"
-
-#define AF_INET  2
-#define AF_INET6 10
 
 #define SOURCE_PORT_FIRST 1024 /* RFC 6056, 3.2 */
 
@@ -61,18 +59,7 @@ __noinline int uplink_towards(struct __sk_buff *skb, const struct packet *pkt, c
 
 	if (!pkt || !dst)
 		return 0;
-	fib.l4_protocol = pkt->key.proto;
-	if (pkt->is_v4) {
-		fib.family = AF_INET;
-		fib.ipv4_src = pkt->key.addr[pkt->dir & 1].word[3];
-		fib.ipv4_dst = dst->word[3];
-	} else {
-		fib.family = AF_INET6;
-		for (int i = 0; i < 4; i++) {
-			fib.ipv6_src[i] = pkt->key.addr[pkt->dir & 1].word[i];
-			fib.ipv6_dst[i] = dst->word[i];
-		}
-	}
+	fib_ask(&fib, pkt->is_v4, pkt->key.proto, &pkt->key.addr[pkt->dir & 1], dst);
 	err = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 	/* A neighbour that is not known yet is asked for when the packet leaves; its size is looked at by ourselves. */
 	if (err != BPF_FIB_LKUP_RET_SUCCESS && err != BPF_FIB_LKUP_RET_NO_NEIGH && err != BPF_FIB_LKUP_RET_FRAG_NEEDED)

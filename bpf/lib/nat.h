@@ -7,6 +7,7 @@
 #define SLUICE_BPF_NAT_H
 
 #include "lib/common.h"
+#include "lib/csum.h"
 #include "lib/packet.h"
 #include "lib/parse.h"
 #include "maps/drop_reason.h"
@@ -24,20 +25,9 @@ static __always_inline void translation_diff(struct flow_translation *to, const 
 	to->port_diff = bpf_csum_diff((__be32 *)was, sizeof(was), (__be32 *)is, sizeof(is), 0);
 }
 
-static __always_inline __u16 checksum_add(__u16 check, __u32 diff)
+static __always_inline int translate_addresses(void *data, void *data_end, const struct packet *pkt,
+					       const struct addr *src, const struct addr *dst, __u32 diff)
 {
-	__u64 sum = (__u64)(__u16)~check + diff;
-
-	sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
-
-static __always_inline int translate_addresses(struct __sk_buff *skb, const struct packet *pkt, const struct addr *src,
-					       const struct addr *dst, __u32 diff)
-{
-	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
 	struct ipv6hdr *v6 = data + ETH_HLEN;
 	struct iphdr *v4 = data + ETH_HLEN;
 
@@ -169,7 +159,8 @@ __noinline int translate_icmp_error(struct __sk_buff *skb, const struct packet *
 	if (!pkt->is_v4 && (bpf_l4_csum_replace(skb, check_off, 0, to.addr_diff, 0) ||
 			    bpf_l4_csum_replace(skb, check_off, 0, outer_diff, BPF_F_PSEUDO_HDR)))
 		return -DROP_REWRITE;
-	return translate_addresses(skb, pkt, &becomes[0], &becomes[1], outer_diff);
+	return translate_addresses((void *)(long)skb->data, (void *)(long)skb->data_end, pkt, &becomes[0], &becomes[1],
+				   outer_diff);
 }
 
 static __always_inline int translate(struct __sk_buff *skb, const struct packet *pkt, const struct flow_translation *to)
@@ -179,7 +170,31 @@ static __always_inline int translate(struct __sk_buff *skb, const struct packet 
 	if (unlikely(pkt->is_icmp_error))
 		return translate_icmp_error(skb, pkt, to);
 	err = translate_l4(skb, pkt, to);
-	return err ?: translate_addresses(skb, pkt, &to->src, &to->dst, to->addr_diff);
+	return err   ?:
+		       translate_addresses((void *)(long)skb->data, (void *)(long)skb->data_end, pkt, &to->src,
+					   &to->dst, to->addr_diff);
+}
+
+/* The same of a whole frame whose TCP or UDP header stands right behind an IP header without options (parse_plain). */
+static __always_inline int translate_frame(void *data, void *data_end, const struct packet *pkt,
+					   const struct flow_translation *to)
+{
+	struct tcphdr *tcp = data + ETH_HLEN + (pkt->is_v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	struct udphdr *udp = (void *)tcp;
+
+	if (pkt->l4_proto == IPPROTO_TCP) {
+		if ((void *)(tcp + 1) > data_end)
+			return -DROP_PARSE_SHORT;
+		tcp->check = checksum_add(checksum_add(tcp->check, to->addr_diff), to->port_diff);
+	} else {
+		if ((void *)(udp + 1) > data_end)
+			return -DROP_PARSE_SHORT;
+		if (udp->check)
+			udp->check = checksum_add(checksum_add(udp->check, to->addr_diff), to->port_diff) ?: 0xffff;
+	}
+	udp->source = to->sport;
+	udp->dest = to->dport;
+	return translate_addresses(data, data_end, pkt, &to->src, &to->dst, to->addr_diff);
 }
 
 #endif

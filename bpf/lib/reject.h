@@ -4,6 +4,7 @@
 #define SLUICE_BPF_REJECT_H
 
 #include "lib/common.h"
+#include "lib/csum.h"
 #include "lib/icmp.h"
 #include "lib/packet.h"
 #include "lib/parse.h"

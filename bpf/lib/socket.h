@@ -19,11 +19,8 @@
 #define ECONNREFUSED 111
 #define EHOSTUNREACH 113
 
-/* The node's own network namespace (SO_NETNS_COOKIE), and its address of each family: the client that a socket of the node
- * is, and where its node ports are. Unset: ::. */
+/* The node's own network namespace (SO_NETNS_COOKIE). */
 const volatile __u64 cfg_netns_cookie = 0;
-const volatile struct addr cfg_node_v4 = {};
-const volatile struct addr cfg_node_v6 = {};
 
 /* max_entries is the default; the loader sets the configured one. */
 struct {
@@ -46,12 +43,6 @@ struct socket_end {
 static __always_inline bool socket_is_of_node(struct bpf_sock_addr *ctx)
 {
 	return bpf_get_netns_cookie(ctx) == cfg_netns_cookie;
-}
-
-static __always_inline void node_address_copy(struct addr *to, bool v4)
-{
-	for (int i = 0; i < 4; i++)
-		to->word[i] = v4 ? cfg_node_v4.word[i] : cfg_node_v6.word[i];
 }
 
 /* 127.0.0.0/8 (RFC 1122, 3.2.1.3) and ::1 (RFC 4291, 2.5.3). */

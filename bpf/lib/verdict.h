@@ -7,6 +7,7 @@
 #include "lib/common.h"
 #include "lib/event.h"
 #include "lib/flow.h"
+#include "lib/hop.h"
 #include "lib/icmp.h"
 #include "lib/metrics.h"
 #include "lib/nat.h"
@@ -128,32 +129,15 @@ __noinline int mtu_exceeded(struct __sk_buff *skb, struct packet *pkt, __u32 mtu
 	return -DROP_TOO_BIG;
 }
 
-/* One hop less to live (RFC 1812, 5.3.1; RFC 8200, 3), and the MAC addresses of the way out. IPv4's header checksum
- * follows by RFC 1624: the TTL is the upper byte of its 16-bit word. */
+/* One hop less to live, and the MAC addresses of the way out. */
 static __always_inline int headers_rewrite(struct __sk_buff *skb, const struct packet *pkt,
 					   const struct flow_half *half)
 {
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
-	struct ipv6hdr *v6 = data + ETH_HLEN;
-	struct iphdr *v4 = data + ETH_HLEN;
+	int err = hop_take(data, data_end, pkt->is_v4);
 
-	if (pkt->is_v4) {
-		__u32 sum;
-
-		if ((void *)(v4 + 1) > data_end)
-			return -DROP_PARSE_SHORT;
-		if (v4->ttl <= 1)
-			return -DROP_TTL_EXPIRED;
-		v4->ttl--;
-		sum = v4->check + (__u32)bpf_htons(0x0100);
-		v4->check = sum + (sum >= 0xffff);
-	} else {
-		if ((void *)(v6 + 1) > data_end)
-			return -DROP_PARSE_SHORT;
-		if (v6->hop_limit <= 1)
-			return -DROP_TTL_EXPIRED;
-		v6->hop_limit--;
-	}
+	if (err)
+		return err;
 	if (half->delivery == FLOW_TO_TUNNEL)
 		tunnel_l2_copy(data);
 	else

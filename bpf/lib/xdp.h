@@ -25,4 +25,11 @@ static __always_inline int xdp_drop(struct xdp_md *ctx, const struct packet *pkt
 	return XDP_DROP;
 }
 
+/* Out of the uplink that has brought it. */
+static __always_inline int xdp_send(const struct packet *pkt)
+{
+	metric_count(DROP_NONE, pkt->hook, pkt->ip_len + ETH_HLEN);
+	return XDP_TX;
+}
+
 #endif

@@ -49,7 +49,8 @@ maps::addr mask_of(const Prefix& block) {
   return Address::from_number(host_bits == 128 ? 0 : all << host_bits).wire();
 }
 
-void set_masquerade(const NodeConfig& config, pod_bpf::pod_bpf__rodata& data) {
+template <typename Constants>
+void set_masquerade(const NodeConfig& config, Constants& data) {
   data.cfg_masquerade = config.masquerades();
   data.cfg_unmasqueraded_count = 0;
   for (const auto* blocks : {&config.pod_cidrs, &config.non_masquerade_cidrs}) {
@@ -61,7 +62,9 @@ void set_masquerade(const NodeConfig& config, pod_bpf::pod_bpf__rodata& data) {
   }
 }
 
-void set_constants(const NodeConfig& config, pod_bpf::pod_bpf__rodata& data) {
+// Of the objects that carry packets, whose constants are the same.
+template <typename Constants>
+void set_constants(const NodeConfig& config, Constants& data) {
   const Timeouts& timeouts = config.timeouts;
   data.cfg_timeout_ns[maps::TIMEOUT_TCP_OPENING] = ns(timeouts.tcp_opening);
   data.cfg_timeout_ns[maps::TIMEOUT_TCP_ESTABLISHED] = ns(timeouts.tcp_established);
@@ -73,6 +76,8 @@ void set_constants(const NodeConfig& config, pod_bpf::pod_bpf__rodata& data) {
   data.cfg_timeout_ns[maps::TIMEOUT_OTHER] = ns(timeouts.other);
   data.cfg_icmp_source_v4 = icmp_source(config, true);
   data.cfg_icmp_source_v6 = icmp_source(config, false);
+  data.cfg_node_v4 = node_address(config, true).value_or(Address()).wire();
+  data.cfg_node_v6 = node_address(config, false).value_or(Address()).wire();
   data.cfg_gateway_v4 = Address::parse(kGatewayV4).value_or({}).wire();
   data.cfg_gateway_v6 = Address::parse(kGatewayV6).value_or({}).wire();
   data.cfg_overlay = config.mode == Mode::kOverlay;
@@ -206,6 +211,7 @@ struct Object::Skeleton {
   Result<void> load_xdp(const Root& root, const NodeConfig& config) {
     xdp.reset(xdp_bpf::open());
     if (!xdp) return fail(errno, "open xdp.bpf.o");
+    set_constants(config, *xdp->rodata);
     TRY(set_pins(root, config.maps, xdp->obj, warnings));
     if (const int err = xdp_bpf::load(xdp.get()); err != 0) return fail(-err, "load xdp.bpf.o: " + libbpf_words());
     return {};
@@ -246,7 +252,10 @@ std::string object_identity(const NodeConfig& config) {
     hash_object<sock_bpf>(hash);
     hash_constants<sock_bpf::sock_bpf__rodata>(hash, config);
   }
-  if (config.xdp != Xdp::kOff) hash_object<xdp_bpf>(hash);
+  if (config.xdp != Xdp::kOff) {
+    hash_object<xdp_bpf>(hash);
+    hash_constants<xdp_bpf::xdp_bpf__rodata>(hash, config);
+  }
   char text[17];
   std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
   return text;

@@ -130,7 +130,7 @@ Result<std::vector<std::string>> repair_xdp(const Root& root, const NodeConfig& 
   TRY(open_pin(program_pin(root, kToPod)));
   std::vector<std::string> changes;
   const auto program = open_pin(program_pin(root, kXdpUplink));
-  if (program.failed_with(ENOENT)) return changes;  // loaded when xdp was off
+  if (program.failed_with(ENOENT) || config.xdp == Xdp::kOff) return changes;  // a load is yet to follow the other
   if (!program) return program.error();
   const Uplinks uplinks = TRY(find_uplinks(config));
   for (const Uplink& uplink : uplinks.all) {

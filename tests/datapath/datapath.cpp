@@ -5,6 +5,7 @@
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,7 +33,6 @@ namespace sluice::test {
 namespace {
 
 constexpr unsigned kInterfaces = 6;
-constexpr Mac kRouterMac{{0x02, 0, 0, 0, 1, 1}};
 constexpr const char* kSomebody = "somebody";  // a packet that the test knows no flow of
 
 void need(bool fine, const std::string& what) {
@@ -157,7 +157,7 @@ pod_bpf* load(const Settings& settings) {
   data.cfg_icmp_errors_per_second = settings.icmp_errors_per_second;
   std::memcpy(data.cfg_host_mac, settings.host_mac.bytes.data(), 6);
   data.cfg_overlay = settings.overlay;
-  data.cfg_vni = 7;
+  data.cfg_vni = kVni;
   data.cfg_tunnel_port = settings.tunnel_port;
   data.cfg_masquerade = settings.masquerade;
   for (const std::string& text : settings.unmasqueraded) {
@@ -187,9 +187,9 @@ pod_bpf* load(const Settings& settings) {
 
 void clear(pod_bpf& skeleton) {
   const auto& maps = skeleton.maps;
-  for (const bpf_map* map : {maps.flows, maps.endpoints, maps.fragments, maps.services, maps.affinity,
-                             maps.source_ranges, maps.ipcache, maps.policy_ports, maps.peers, maps.uplinks,
-                             maps.denied}) {
+  for (const bpf_map* map :
+       {maps.flows, maps.endpoints, maps.fragments, maps.services, maps.affinity, maps.source_ranges, maps.ipcache,
+        maps.policy_ports, maps.peers, maps.uplinks, maps.denied}) {
     Bytes key(bpf_map__key_size(map));
     while (bpf_map_get_next_key(bpf_map__fd(map), nullptr, key.data()) == 0)
       bpf_map_delete_elem(bpf_map__fd(map), key.data());
@@ -268,6 +268,9 @@ std::ostream& operator<<(std::ostream& out, const Outcome& outcome) {
 }
 
 void Datapath::enter_namespace() {
+  // What was loaded stays loaded, and is some 35 descriptors for each of the settings that the tests ask for.
+  const rlimit enough{65536, 65536};
+  need(setrlimit(RLIMIT_NOFILE, &enough) == 0, "have more open files");
   need(unshare(CLONE_NEWNET) == 0, "make a network namespace");
   auto netlink = sure(loader::net::Netlink::open());
   const auto here = sure(loader::net::Netns::current());

@@ -65,6 +65,11 @@ struct UplinkOptions {
   std::uint16_t kept_first = 30000, kept_last = 60999;  ///< ports that are the node's own
 };
 
+inline constexpr std::uint32_t kVni = 7;
+
+/// The router's that is the next hop of an uplink.
+inline constexpr Mac kRouterMac{{0x02, 0, 0, 0, 1, 1}};
+
 /// One direction of a policy: who may, for a port (0: every) of a protocol (0: every).
 struct PolicyEntry {
   std::uint8_t proto = 0;
@@ -157,7 +162,7 @@ class Datapath {
   Datapath& tunnel_device(const std::string& pod);
   /// Pins the maps that policy is written to as the loader pins its own, for those who open them by name.
   void pin_maps(const std::filesystem::path& folder) const;
-  /// The interface of `pod` becomes an uplink, by which the namespace's default routes go.
+  /// The interface of `pod` becomes an uplink, by which the namespace's default routes go to a router.
   Datapath& uplink(const std::string& pod, const UplinkOptions& options = {});
   /// Tells the programs that something has changed.
   Datapath& new_epoch();
@@ -211,8 +216,9 @@ class Datapath {
   [[nodiscard]] int program(const char* name) const;
   /// Descriptor of the map `flows`.
   [[nodiscard]] int flows_map() const;
-  /// What is loaded: for objects that share its maps.
+  /// What is loaded, and how: for objects that share its maps.
   [[nodiscard]] const bpf_object& object() const;
+  [[nodiscard]] const Settings& settings() const { return settings_; }
 
  private:
   struct Pod;

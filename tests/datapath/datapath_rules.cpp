@@ -121,6 +121,7 @@ void Datapath::pin_maps(const std::filesystem::path& folder) const {
 
 Datapath& Datapath::tunnel_device(const std::string& pod) {
   put(skeleton_->maps.nodes, std::uint32_t{NODE_HERE}, maps::node{{}, ifindex(pod), 1500});
+  skeleton_->data_runtime->runtime.tunnel_ifindex = ifindex(pod);
   return new_epoch();
 }
 
@@ -137,6 +138,8 @@ Datapath& Datapath::uplink(const std::string& pod, const UplinkOptions& options)
         .family_v4 = address.is_v4(), .gateway = address, .onlink = true, .ifindex = link->ifindex};
     if (auto put = netlink->put_route(route); !put) throw std::runtime_error(put.error().message);
     routes_.push_back(route);
+    if (auto put = netlink->put_neighbour(link->ifindex, address, kRouterMac); !put)
+      throw std::runtime_error(put.error().message);
   }
   const auto source = [](const std::string& text) { return text.empty() ? maps::addr{} : parse(text).wire(); };
   put(skeleton_->maps.uplinks, ifindex(pod),

@@ -66,13 +66,14 @@ TEST_CASE("from a denied source nothing comes in, whatever it is; the block besi
       CHECK(node.from_uplink("up", packet).verdict.reason != DROP_DENIED_SOURCE);
       const XdpOutcome passed = xdp.run(packet);
       CHECK(passed.action == XDP_PASS);
-      CHECK(passed.got == packet.frame(sluice::Mac{{0x02, 0, 0, 0, 1, 1}}, sluice::loader::kHostMac));
+      CHECK(passed.got == packet.frame(kRouterMac, sluice::loader::kHostMac));
     }
     CHECK(node.metric(DROP_DENIED_SOURCE, HOOK_XDP_UPLINK).packets == count);
   }
 }
 
-TEST_CASE("a running connection ends with the packet behind the one that was denied, and goes on when it no longer is") {
+TEST_CASE(
+    "a running connection ends with the packet behind the one that was denied, and goes on when it no longer is") {
   for (const Family& family : kFamilies) {
     CAPTURE(family.name);
     Guarded guarded(family);

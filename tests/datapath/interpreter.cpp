@@ -37,21 +37,25 @@ std::uint64_t clock_ns(clockid_t clock) {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-/// A frame where a program can reach it: __sk_buff has its pointers in 32 bits.
+/// A frame where a program can reach it, with room before it: contexts have their pointers in 32 bits.
 class LowMemory {
  public:
   explicit LowMemory(const Bytes& frame)
-      : size_(frame.size()),
+      : size_(kHeadroom + frame.size()),
         start_(mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0)) {
     if (start_ == MAP_FAILED) throw std::runtime_error("no memory below 4 GiB");
-    std::memcpy(start_, frame.data(), size_);
+    std::memcpy(static_cast<std::uint8_t*>(start_) + kHeadroom, frame.data(), frame.size());
   }
   LowMemory(const LowMemory&) = delete;
   ~LowMemory() { munmap(start_, size_); }
-  [[nodiscard]] std::uint32_t begin() const { return static_cast<std::uint32_t>(word(start_)); }
-  [[nodiscard]] std::uint32_t end() const { return begin() + static_cast<std::uint32_t>(size_); }
+  [[nodiscard]] std::uint32_t begin() const { return static_cast<std::uint32_t>(word(start_)) + kHeadroom; }
+  [[nodiscard]] std::uint32_t end() const {
+    return static_cast<std::uint32_t>(word(start_)) + static_cast<std::uint32_t>(size_);
+  }
 
  private:
+  static constexpr std::uint32_t kHeadroom = 256;  // XDP_PACKET_HEADROOM
+
   std::size_t size_;
   void* start_;
 };
@@ -84,8 +88,16 @@ class Maps {
 
 class Run {
  public:
-  Run(const bpf_object& object, std::span<const bpf_insn> code, const Bytes& frame, std::uint32_t ifindex)
-      : maps_(object), code_(code), frame_(frame) {
+  Run(const bpf_object& object, const bpf_program* program, const Bytes& frame, std::uint32_t ifindex,
+      const NextHop& next_hop)
+      : maps_(object),
+        code_(bpf_program__insns(program), bpf_program__insn_cnt(program)),
+        xdp_(bpf_program__type(program) == BPF_PROG_TYPE_XDP),
+        frame_(frame),
+        next_hop_(next_hop) {
+    xdp_context_.data = frame_.begin();
+    xdp_context_.data_end = frame_.end();
+    xdp_context_.ingress_ifindex = ifindex;
     context_.len = static_cast<__u32>(frame.size());
     context_.protocol = static_cast<__u32>(frame.at(12) | frame.at(13) << 8);
     context_.ifindex = context_.ingress_ifindex = ifindex;
@@ -94,7 +106,7 @@ class Run {
   }
 
   Path go() {
-    registers_[BPF_REG_1] = word(&context_);
+    registers_[BPF_REG_1] = xdp_ ? word(&xdp_context_) : word(&context_);
     registers_[BPF_REG_10] = word(stack_.data()) + kStack;
     while (!ended_) {
       if (++path_.instructions > kEndless) throw std::runtime_error("interpreter: the program does not end");
@@ -337,6 +349,23 @@ class Run {
         path_.helpers["skb_load_bytes"]++;
         result = load_bytes();
         return;
+      case BPF_FUNC_fib_lookup:
+        path_.helpers["fib_lookup"]++;
+        result = look_up_next_hop();
+        return;
+      case BPF_FUNC_csum_diff:
+        path_.helpers["csum_diff"]++;
+        result = difference_of_sums();
+        return;
+      case BPF_FUNC_xdp_get_buff_len:
+        path_.helpers["xdp_get_buff_len"]++;
+        result = xdp_context_.data_end - xdp_context_.data;
+        return;
+      case BPF_FUNC_xdp_adjust_head:
+        path_.helpers["xdp_adjust_head"]++;
+        xdp_context_.data += static_cast<std::uint32_t>(registers_[BPF_REG_2]);
+        result = 0;
+        return;
       default:
         unknown("helper", helper);
     }
@@ -349,10 +378,33 @@ class Run {
     return 0;
   }
 
+  std::uint64_t look_up_next_hop() {
+    auto* const asked = static_cast<bpf_fib_lookup*>(pointer(registers_[BPF_REG_2]));
+    std::copy(next_hop_.to.bytes.begin(), next_hop_.to.bytes.end(), asked->dmac);
+    std::copy(next_hop_.from.bytes.begin(), next_hop_.from.bytes.end(), asked->smac);
+    return BPF_FIB_LKUP_RET_SUCCESS;
+  }
+
+  // Words of 32 bits, the carries added up: of any sum that is right, some value.
+  std::uint64_t difference_of_sums() {
+    std::uint64_t sum = registers_[BPF_REG_5];
+    const auto add = [&](std::uint64_t from, std::uint64_t size, std::uint32_t inverted) {
+      for (std::uint64_t at = 0; at < size; at += 4)
+        sum += static_cast<std::uint32_t>(load(from + at, BPF_W)) ^ inverted;
+    };
+    add(registers_[BPF_REG_1], registers_[BPF_REG_2], 0xffffffff);
+    add(registers_[BPF_REG_3], registers_[BPF_REG_4], 0);
+    while (sum >> 32 != 0) sum = (sum & 0xffffffff) + (sum >> 32);
+    return sum;
+  }
+
   Maps maps_;
   std::span<const bpf_insn> code_;
+  bool xdp_;
   LowMemory frame_;
+  NextHop next_hop_;
   __sk_buff context_{};
+  xdp_md xdp_context_{};
   std::array<std::uint64_t, 11> registers_{};
   alignas(8) std::array<std::uint8_t, kStack * kFrames> stack_{};
   std::vector<Caller> callers_;
@@ -370,10 +422,11 @@ unsigned sum(const std::map<std::string, unsigned>& counts) {
 
 unsigned Path::calls() const { return sum(lookups) + sum(updates) + sum(helpers); }
 
-Path interpret(const bpf_object& object, const char* name, const Bytes& frame, std::uint32_t ifindex) {
+Path interpret(const bpf_object& object, const char* name, const Bytes& frame, std::uint32_t ifindex,
+               const NextHop& next_hop) {
   const bpf_program* program = bpf_object__find_program_by_name(&object, name);
   if (program == nullptr) throw std::runtime_error(std::string("there is no program ") + name);
-  Run run(object, {bpf_program__insns(program), bpf_program__insn_cnt(program)}, frame, ifindex);
+  Run run(object, program, frame, ifindex, next_hop);
   return run.go();
 }
 

@@ -26,8 +26,14 @@ struct Path {
   [[nodiscard]] unsigned calls() const;
 };
 
+/// The MAC addresses that the kernel's routes give a packet, whatever is asked for. The way out is the way in.
+struct NextHop {
+  Mac to, from;
+};
+
 /// The way that `frame`, seen at interface `ifindex`, takes through program `name` of a loaded object. Throws where the
 /// program does what the interpreter does not know: a helper (see call_helper), or an instruction.
-Path interpret(const bpf_object& object, const char* name, const Bytes& frame, std::uint32_t ifindex);
+Path interpret(const bpf_object& object, const char* name, const Bytes& frame, std::uint32_t ifindex,
+               const NextHop& next_hop = {});
 
 }  // namespace sluice::test

@@ -151,7 +151,7 @@ Bytes Packet::l4() const {
     const bool plain = is_icmp && is_v4();
     std::uint32_t sum =
         plain ? 0 : 0xffffU & ~internet_checksum(pseudo_header(from_.address, to_.address, proto_, out.size()));
-    const std::uint16_t value = internet_checksum(out, sum);
+    const std::uint16_t value = partial_checksum_ ? static_cast<std::uint16_t>(sum) : internet_checksum(out, sum);
     set16(out, checksum, value == 0 && proto_ == IPPROTO_UDP ? 0xffff : value);
   }
   return out;
@@ -213,6 +213,12 @@ Bytes Packet::ip() const {
 }
 
 std::uint16_t Packet::l3_ethertype() const { return ethertype_.value_or(is_v4() ? kIpv4 : kIpv6); }
+
+Packet Packet::partial_checksum() const {
+  Packet other = *this;
+  other.partial_checksum_ = true;
+  return other;
+}
 
 Packet Packet::between(const SocketAddress& from, const SocketAddress& to) const {
   Packet other = *this;

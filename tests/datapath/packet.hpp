@@ -60,6 +60,9 @@ class Packet {
   /// The same packet with other addresses and ports: what a translation makes of it.
   [[nodiscard]] Packet between(const SocketAddress& from, const SocketAddress& to) const;
 
+  /// Of the checksum only the pseudo header's sum, as a sender leaves it that wants its device to do the rest.
+  [[nodiscard]] Packet partial_checksum() const;
+
   // What makes it a bad one, done to the finished frame.
   [[nodiscard]] Packet cut_to(std::size_t size) const;
   [[nodiscard]] Packet byte(std::size_t offset, std::uint8_t value) const;
@@ -112,6 +115,7 @@ class Packet {
   std::uint32_t icmp_rest_ = 0;
   Bytes payload_;
   std::uint32_t gso_size_ = 0;
+  bool partial_checksum_ = false;
   std::optional<std::size_t> cut_to_;
   std::vector<Patch> patches_;
 };

@@ -42,6 +42,15 @@ void share_maps(const xdp_bpf& xdp, const bpf_object& node) {
 XdpUplink::XdpUplink(const Datapath& node, const std::string& uplink)
     : skeleton_(xdp_bpf::open()), ifindex_(node.ifindex(uplink)) {
   need(skeleton_ != nullptr, "open xdp.bpf.o");
+  const Settings& settings = node.settings();
+  auto& data = *skeleton_->rodata;
+  data.cfg_overlay = settings.overlay;
+  data.cfg_vni = kVni;
+  data.cfg_tunnel_port = settings.tunnel_port;
+  data.cfg_node_v4 = SocketAddress(settings.icmp_source_v4).address.wire();
+  data.cfg_node_v6 = SocketAddress(settings.icmp_source_v6).address.wire();
+  std::memcpy(data.cfg_host_mac, settings.host_mac.bytes.data(), 6);
+  std::memcpy(data.cfg_tunnel_mac, loader::kTunnelSourceMac.bytes.data(), 6);
   share_maps(*skeleton_, node.object());
   const int err = xdp_bpf::load(skeleton_);
   errno = -err;
@@ -74,8 +83,10 @@ XdpOutcome XdpUplink::run(const Bytes& frame) const {
   return outcome;
 }
 
-XdpOutcome XdpUplink::run(const Packet& packet) const {
-  return run(packet.frame(Mac{{0x02, 0, 0, 0, 1, 1}}, loader::kHostMac));
+XdpOutcome XdpUplink::run(const Packet& packet) const { return run(packet.frame(kRouterMac, loader::kHostMac)); }
+
+Path XdpUplink::path(const Bytes& frame) const {
+  return interpret(*skeleton_->obj, "xdp_uplink", frame, ifindex_, {.to = kRouterMac, .from = loader::kHostMac});
 }
 
 }  // namespace sluice::test

@@ -18,7 +18,8 @@ struct XdpOutcome {
 
 class XdpUplink {
  public:
-  /// At the interface of `uplink`, on which it hangs natively as long as this lives: a test run wants that.
+  /// With the node's settings, at the interface of `uplink`, on which it hangs natively as long as this lives: a test
+  /// run wants that.
   XdpUplink(const Datapath& node, const std::string& uplink);
   XdpUplink(const XdpUplink&) = delete;
   XdpUplink& operator=(const XdpUplink&) = delete;
@@ -27,6 +28,8 @@ class XdpUplink {
   [[nodiscard]] XdpOutcome run(const Bytes& frame) const;
   /// A packet in a frame from a router.
   [[nodiscard]] XdpOutcome run(const Packet& packet) const;
+  /// What it does with the frame, counted. Nothing comes of it.
+  [[nodiscard]] Path path(const Bytes& frame) const;
 
  private:
   xdp_bpf* skeleton_;
