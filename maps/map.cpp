@@ -13,6 +13,7 @@ namespace sluice::maps::raw {
 namespace {
 
 constexpr std::uint32_t kBatch = 4096;  // elements a system call; grows where one bucket holds more
+constexpr int kAttempts = 100;          // EBUSY: before 6.15, a bucket that another CPU has locked
 
 Result<bpf_map_info> info(const Fd& map) {
   bpf_map_info result{};
@@ -56,17 +57,31 @@ Result<bool> lookup(const Fd& map, const void* key, void* value) {
 }
 
 Result<void> update(const Fd& map, const void* key, const void* value, std::uint64_t flags) {
-  for (int attempt = 1;; attempt++) {  // EBUSY: before 6.15, a bucket that another CPU has locked
+  for (int attempt = 1;; attempt++) {
     if (bpf_map_update_elem(map.get(), key, value, flags) == 0) return {};
-    if (errno != EBUSY || attempt == 100) return fail(errno, "write an element of a map");
+    if (errno != EBUSY || attempt == kAttempts) return fail(errno, "write an element of a map");
   }
+}
+
+Result<void> update_all(const Fd& map, const std::byte* keys, std::size_t key_size, const std::byte* values,
+                        std::size_t value_size, std::size_t count, std::size_t& done) {
+  done = 0;
+  for (int attempt = 1; done < count;) {
+    auto step = static_cast<std::uint32_t>(std::min<std::size_t>(count - done, kBatch));
+    const int err = bpf_map_update_batch(map.get(), keys + done * key_size, values + done * value_size, &step, nullptr);
+    const int code = err == 0 ? 0 : errno;
+    done += step;
+    if (step > 0) attempt = 1;
+    if (code != 0 && (code != EBUSY || attempt++ == kAttempts)) return fail(code, "write elements of a map");
+  }
+  return {};
 }
 
 Result<bool> erase(const Fd& map, const void* key) {
   for (int attempt = 1;; attempt++) {
     if (bpf_map_delete_elem(map.get(), key) == 0) return true;
     if (errno == ENOENT) return false;
-    if (errno != EBUSY || attempt == 100) return fail(errno, "erase an element of a map");
+    if (errno != EBUSY || attempt == kAttempts) return fail(errno, "erase an element of a map");
   }
 }
 

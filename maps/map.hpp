@@ -24,6 +24,9 @@ namespace raw {  // what the templates below share
 Result<Fd> open_pin(const std::filesystem::path& pin, std::size_t key_size, std::size_t value_size);
 Result<bool> lookup(const Fd& map, const void* key, void* value);
 Result<void> update(const Fd& map, const void* key, const void* value, std::uint64_t flags);
+/// `done` of the elements are written, also where one fails.
+Result<void> update_all(const Fd& map, const std::byte* keys, std::size_t key_size, const std::byte* values,
+                        std::size_t value_size, std::size_t count, std::size_t& done);
 Result<bool> erase(const Fd& map, const void* key);
 /// Calls `visit` for each element. An element that is changed meanwhile may be missing or old.
 Result<void> walk(const Fd& map, std::size_t key_size, std::size_t value_size,
@@ -56,6 +59,16 @@ class Map {
 
   /// Writes a new element or over an old one. E2BIG: the map is full.
   Result<void> put(const Key& key, const Value& value) { return raw::update(fd_, &key, &value, 0); }
+
+  /// Writes elements in turn, by few system calls. `done` are written, also where one fails.
+  Result<void> put_all(const std::vector<std::pair<Key, Value>>& elements, std::size_t& done) {
+    std::vector<std::byte> keys(elements.size() * sizeof(Key)), values(elements.size() * sizeof(Value));
+    for (std::size_t i = 0; i < elements.size(); i++) {
+      std::memcpy(&keys[i * sizeof(Key)], &elements[i].first, sizeof(Key));
+      std::memcpy(&values[i * sizeof(Value)], &elements[i].second, sizeof(Value));
+    }
+    return raw::update_all(fd_, keys.data(), sizeof(Key), values.data(), sizeof(Value), elements.size(), done);
+  }
 
   /// Writes over an old one. ENOENT: it is not there.
   Result<void> replace(const Key& key, const Value& value) { return raw::update(fd_, &key, &value, 2 /* BPF_EXIST */); }

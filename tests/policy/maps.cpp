@@ -54,6 +54,10 @@ class InMemory : public Elements<Key, Value> {
     map_.all[key] = value;
     return done(after_step_, name_);
   }
+  Result<void> put_all(const std::vector<std::pair<Key, Value>>& all, std::size_t& done) override {
+    for (done = 0; done < all.size(); done++) TRY(put(all[done].first, all[done].second));
+    return {};
+  }
   Result<void> replace(const Key& key, const Value& value) override {
     if (!elements(map_.all).contains(key)) return refuse(ENOENT, "not there");
     return put(key, value);

@@ -93,9 +93,10 @@ TEST_CASE("an unchanged cluster has the same numbers, and pods with the same rul
   World world(3);
   Compiler compiler{{}};
   const Tables one = compiler.run(world.cluster(), World::kNode, world.local(), true, {});
+  const std::uint64_t version = one.addresses->version();
   const Tables two = compiler.run(world.cluster(), World::kNode, world.local(), true, {});
   CHECK(same(one, two));
-  CHECK(one.addresses == two.addresses);
+  CHECK(two.addresses->version() == version);
 }
 
 TEST_CASE("a range of ports is the fewest prefixes, and the most specific holds the whole answer") {

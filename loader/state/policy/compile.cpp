@@ -6,9 +6,12 @@
 #include "loader/state/policy/mode.hpp"
 #include "loader/state/policy/ports.hpp"
 #include "maps/bytes.hpp"
+#include "maps/trie_key.hpp"
 
 namespace sluice::loader::state::policy {
 namespace {
+
+using maps::same_bytes;
 
 template <typename T>
 void append(std::string& content, const T& value) {
@@ -56,10 +59,17 @@ const Tables& Compiler::run(const Cluster& cluster, const std::string& node, con
   std::map<kube::ObjectId, std::vector<Address>> local_addresses;
   if (!numbers_.known.empty())
     for (const LocalPod& pod : local) local_addresses[{"Pod", pod.ns, pod.name}] = pod.addresses;
-  const SubjectChanges changes = subjects_.take(cluster, addresses_ ? changed : nullptr, local_addresses, numbers_);
+  if (!addresses_ || node != node_) {
+    node_ = node;
+    subjects_ = {};
+    addresses_ = std::make_shared<Addresses>(addresses_ ? addresses_->version() : 0);
+    version_++;
+    changed = nullptr;
+  }
+  const SubjectChanges changes = subjects_.take(cluster, changed, local_addresses, numbers_);
   if (changes.classes) version_++;
   select(cluster, local);
-  find_addresses(cluster, node, local, plan, changes);
+  find_addresses(cluster, local, plan, changes);
   Tables former = std::exchange(tables_, {});
   tables_.addresses = addresses_;
   if (managed)
@@ -94,36 +104,21 @@ void Compiler::select(const Cluster& cluster, const std::vector<kube::ObjectPtr>
   std::ranges::for_each(ordered, look);
 }
 
-void Compiler::find_addresses(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
-                              const NodePlan& plan, const SubjectChanges& changes) {
+void Compiler::find_addresses(const Cluster& cluster, const std::vector<LocalPod>& local, const NodePlan& plan,
+                              const SubjectChanges& changes) {
+  AddressSources now{node_, plan, {}, {}, {}};
   std::set<const SourcePolicy*> used;
-  std::vector<std::pair<Address, unsigned>> blocks;
   for (const auto& [key, policies] : selected_) used.insert(policies.begin(), policies.end());
   for (const SourcePolicy* policy : used)
-    for (const Prefix& block : policy->blocks()) blocks.emplace_back(block.first(), block.length);
-  std::ranges::sort(blocks);
-  const auto twice = std::ranges::unique(blocks);
-  blocks.erase(twice.begin(), twice.end());
-  std::vector<kube::ObjectPtr> nodes;
+    for (const Prefix& block : policy->blocks()) now.blocks.push_back(maps::ipcache_key_of(block));
+  std::ranges::sort(now.blocks, LargerFirst());
+  const auto twice = std::ranges::unique(now.blocks, [](const auto& a, const auto& b) { return same_bytes(a, b); });
+  now.blocks.erase(twice.begin(), twice.end());
   cluster.each_in<kube::Node>("Node", {},
-                              [&](const kube::ObjectPtr& object, const kube::Node&) { nodes.push_back(object); });
-
-  if (addresses_ && !changes.pods && node == node_ && local == local_ && plan.prefixes == plan_.prefixes &&
-      nodes == nodes_ && blocks == blocks_)
-    return;
-  node_ = node;
-  local_ = local;
-  plan_ = plan;
-  blocks_ = std::move(blocks);
-  std::vector<Prefix> named;
-  for (const auto& [address, length] : blocks_) named.push_back({address, length});
-  std::vector<Address> addresses;
-  for (const LocalPod& pod : local) addresses.insert(addresses.end(), pod.addresses.begin(), pod.addresses.end());
-  auto fresh =
-      std::make_shared<const Addresses>(AddressSources{cluster, node_, subjects_, plan_, named, addresses}, numbers_);
-  if (!addresses_ || !addresses_->same_classes(*fresh)) version_++;
-  addresses_ = std::move(fresh);
-  nodes_ = std::move(nodes);
+                              [&](const kube::ObjectPtr& object, const kube::Node&) { now.nodes.push_back(object); });
+  for (const LocalPod& pod : local) now.local.insert(now.local.end(), pod.addresses.begin(), pod.addresses.end());
+  addresses_->take(std::move(now), changes, numbers_);
+  if (addresses_->classes_changed()) version_++;
 }
 
 // ---- the rules of one pod ----
@@ -212,8 +207,8 @@ void Compiler::forget_unused() {
   tidied_ = version_;
   std::set<std::uint32_t> classes;
   for (const auto& [content, one] : subjects_.classes()) classes.insert(one.id);
-  for (const BlockClass& one : addresses_->classes()) classes.insert(one.id);
-  numbers_.classes.keep_only([&](std::uint32_t number) { return classes.contains(number); });
+  numbers_.classes.keep_only(
+      [&](std::uint32_t number) { return classes.contains(number) || addresses_->has_class(number); });
 }
 
 Tables compile(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,

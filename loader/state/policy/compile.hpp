@@ -55,7 +55,7 @@ struct PodEntry {
 struct Tables {
   std::map<std::uint32_t, std::shared_ptr<const RuleSet>> policies;
   std::map<std::uint32_t, std::shared_ptr<const PeerSet>> sets;
-  std::shared_ptr<const Addresses> addresses;  ///< the same one as long as nothing of it has changed
+  std::shared_ptr<const Addresses> addresses;  ///< changes with the next run
   std::map<Address, PodEntry> pods;            ///< of this node, by address
   bool no_policy_id = false;                   ///< more rule sets than there are numbers: not to be used
   bool too_many_rules = false;                 ///< more than 65,535 for one direction of a pod: not to be used
@@ -95,8 +95,8 @@ class Compiler {
 
   void select(const Cluster& cluster, const std::vector<LocalPod>& local);
   void select(const Cluster& cluster, const std::vector<kube::ObjectPtr>& ordered, const PodClass& subject);
-  void find_addresses(const Cluster& cluster, const std::string& node, const std::vector<LocalPod>& local,
-                      const NodePlan& plan, const SubjectChanges& changes);
+  void find_addresses(const Cluster& cluster, const std::vector<LocalPod>& local, const NodePlan& plan,
+                      const SubjectChanges& changes);
   std::uint32_t rule_set(const PodClass& subject, bool ingress, std::uint32_t mode);
   void compile_rules(Done& done, const PodClass& subject, bool ingress, std::uint32_t mode, const Selected& by);
   std::uint32_t set_of(Done& done, const std::map<std::uint32_t, maps::peer_verdict>& peers);
@@ -105,16 +105,10 @@ class Compiler {
 
   Numbering numbers_;
   Subjects subjects_;
-  std::shared_ptr<const Addresses> addresses_;
-  std::uint64_t version_ = 1;  ///< of subjects_ and addresses_, as rules see them
-  std::uint64_t tidied_ = 0;   ///< the version for which unused numbers of classes were given back
-
-  // What addresses_ follows from.
   std::string node_;
-  std::vector<LocalPod> local_;
-  NodePlan plan_;
-  std::vector<kube::ObjectPtr> nodes_;
-  std::vector<std::pair<Address, unsigned>> blocks_;
+  std::shared_ptr<Addresses> addresses_;  ///< null: the first run is still to come
+  std::uint64_t version_ = 1;             ///< of subjects_ and addresses_, as rules see them
+  std::uint64_t tidied_ = 0;              ///< the version for which unused numbers of classes were given back
 
   std::map<const kube::Object*, std::unique_ptr<SourcePolicy>> sources_;
   std::map<SubjectKey, Selected> selected_;

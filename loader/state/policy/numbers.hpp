@@ -51,10 +51,12 @@ struct Numbering {
   /// What the maps say of addresses, for classes that get their first number.
   maps::Table<maps::ipcache_key, maps::address_classes> known;
 
-  [[nodiscard]] maps::address_classes known_of(const Prefix& prefix) const {
-    if (known.empty()) return {};
-    const auto found = known.find(maps::ipcache_key_of(prefix));
+  [[nodiscard]] maps::address_classes known_of(const maps::ipcache_key& key) const {
+    const auto found = known.find(key);
     return found != known.end() ? found->second : maps::address_classes{};
+  }
+  [[nodiscard]] maps::address_classes known_of(const Prefix& prefix) const {
+    return known.empty() ? maps::address_classes{} : known_of(maps::ipcache_key_of(prefix));
   }
 };
 

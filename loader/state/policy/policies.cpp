@@ -26,7 +26,7 @@ struct There {
   std::map<std::uint32_t, std::shared_ptr<const PeerSet>> sets;
   std::set<std::uint32_t> half_policies, half_sets;  ///< of these, some elements may be missing
   PrefixTable<maps::ipcache_entry> ipcache;
-  std::shared_ptr<const Addresses> addresses;  ///< that ipcache has in both generations; null: not known
+  std::uint64_t addresses = 0;  ///< the version that ipcache has in both generations; 0: not known
 };
 
 /// Numbers that endpoints have which no record names: they stay as they are.
@@ -59,6 +59,8 @@ void adopt(Numbers& numbers, const std::string& content, std::uint32_t number) {
 }
 
 using EndpointList = std::vector<std::pair<maps::addr, maps::endpoint>>;
+using Keys = std::vector<maps::ipcache_key>;
+using AddressList = std::vector<std::pair<maps::ipcache_key, maps::ipcache_entry>>;
 
 }  // namespace
 
@@ -73,16 +75,17 @@ struct Policies::State {
   Result<void> read_policies(Numbering& numbers);
   Result<EndpointList> endpoints() const;
   Result<void> bring(const Tables& wanted, Report& report);
-  Result<void> check_room(const Tables& wanted) const;
+  [[nodiscard]] Keys differing(const Tables& wanted) const;
+  Result<void> check_room(const Tables& wanted, const Keys& keys) const;
   Result<void> put_new(const Tables& wanted, Report& report);
-  Result<bool> stage_addresses(const Tables& wanted, Report& report);
+  Result<bool> stage_addresses(const Tables& wanted, const Keys& keys, Report& report);
   Result<bool> stage_pods(const Tables& wanted, Report& report);
-  Result<void> settle_addresses(const Tables& wanted, Report& report);
+  Result<void> settle_addresses(const Tables& wanted, const Keys& keys, Report& report);
   Result<Kept> settle_pods(const Tables& wanted, Report& report);
   Result<void> erase_old(const Tables& wanted, const Kept& kept, Report& report);
   void give_back(const Tables& wanted);
 
-  Result<void> write(const maps::ipcache_key& key, const maps::ipcache_entry& entry, Report& report);
+  Result<void> write(const AddressList& entries, Report& report);
   Result<void> write(const maps::addr& address, const maps::endpoint& pod, Report& report);
 };
 
@@ -161,15 +164,31 @@ Result<EndpointList> Policies::State::endpoints() const {
   return all;
 }
 
-Result<void> Policies::State::check_room(const Tables& wanted) const {
+/// Where ipcache may not be as it is wanted, larger blocks before smaller ones.
+Keys Policies::State::differing(const Tables& wanted) const {
+  const std::uint64_t version = wanted.addresses->version();
+  if (there.addresses == version) return {};
+  if (there.addresses == version - 1) return wanted.addresses->changes();
+  Keys keys;
+  for (const auto& [key, value] : wanted.ipcache().all()) keys.push_back(key);
+  for (const auto& [key, value] : there.ipcache.all())
+    if (wanted.ipcache().find(key) == nullptr) keys.push_back(key);
+  std::ranges::sort(keys, LargerFirst());
+  return keys;
+}
+
+Result<void> Policies::State::check_room(const Tables& wanted, const Keys& keys) const {
   if (wanted.too_many_rules)
     return refuse(E2BIG, "policy: a pod has more than 65,535 rules in one direction: nothing was changed");
   if (wanted.no_policy_id) return full("policies", "policies");
   if (!fits(wanted.policies, there.policies, ports_capacity)) return full("policy_ports", "policyPorts");
   if (!fits(wanted.sets, there.sets, peers_capacity)) return full("peers", "peers");
   std::size_t addresses = there.ipcache.all().size();
-  for (const auto& [key, value] : wanted.ipcache().all()) addresses += there.ipcache.find(key) != nullptr ? 0 : 1;
-  if (addresses > ipcache_capacity) return full("ipcache", "ipcache");
+  if (addresses + keys.size() > ipcache_capacity) {
+    for (const auto& key : keys)
+      addresses += wanted.ipcache().find(key) != nullptr && there.ipcache.find(key) == nullptr ? 1 : 0;
+    if (addresses > ipcache_capacity) return full("ipcache", "ipcache");
+  }
   return {};
 }
 
@@ -179,7 +198,10 @@ Result<void> Policies::State::put_new(const Tables& wanted, Report& report) {
     if (there.sets.contains(number) && !there.half_sets.contains(number)) continue;
     there.half_sets.insert(number);
     there.sets[number] = set;
-    for (const auto& [peer, verdict] : *set) TRY(store.peers->put({number, peer}, verdict));
+    std::vector<std::pair<maps::peer_key, maps::peer_verdict>> members;
+    for (const auto& [peer, verdict] : *set) members.push_back({{number, peer}, verdict});
+    std::size_t done = 0;
+    TRY(store.peers->put_all(members, done));
     there.half_sets.erase(number);
     report.written += set->size();
   }
@@ -187,7 +209,8 @@ Result<void> Policies::State::put_new(const Tables& wanted, Report& report) {
     if (there.policies.contains(id) && !there.half_policies.contains(id)) continue;
     there.half_policies.insert(id);
     there.policies[id] = rules;
-    for (const auto& [key, value] : rules->ports) TRY(store.ports->put(key, value));
+    std::size_t done = 0;
+    TRY(store.ports->put_all(rules->ports, done));
     TRY(store.policies->put(id, rules->policy));
     there.half_policies.erase(id);
     report.written += rules->ports.size() + 1;
@@ -195,12 +218,12 @@ Result<void> Policies::State::put_new(const Tables& wanted, Report& report) {
   return {};
 }
 
-Result<void> Policies::State::write(const maps::ipcache_key& key, const maps::ipcache_entry& entry, Report& report) {
-  const auto* known = there.ipcache.find(key);
-  if (known != nullptr && same_bytes(*known, entry)) return {};
-  TRY(store.ipcache->put(key, entry).context("write who has an address"));
-  there.ipcache[key] = entry;
-  report.written++;
+Result<void> Policies::State::write(const AddressList& entries, Report& report) {
+  std::size_t done = 0;
+  const auto written = store.ipcache->put_all(entries, done);
+  for (std::size_t i = 0; i < done; i++) there.ipcache[entries[i].first] = entries[i].second;
+  report.written += done;
+  TRY(Result<void>(written).context("write who has an address"));
   return {};
 }
 
@@ -213,30 +236,28 @@ Result<void> Policies::State::write(const maps::addr& address, const maps::endpo
 }
 
 /// Makes the generation that does not decide the wanted one. True: what decides is not yet what is wanted.
-Result<bool> Policies::State::stage_addresses(const Tables& wanted, Report& report) {
-  if (wanted.addresses == there.addresses) return false;
-  there.addresses = nullptr;
+Result<bool> Policies::State::stage_addresses(const Tables& wanted, const Keys& keys, Report& report) {
+  if (!keys.empty()) there.addresses = 0;
   const std::uint32_t now = store.moment->generation(), next = 1 - now;
   bool differs = false;
-  for (const auto& [key, value] : wanted.ipcache().all()) {
-    const auto *known = there.ipcache.find(key), *around = there.ipcache.around(key);
+  AddressList entries;
+  for (const auto& key : keys) {
+    const auto *known = there.ipcache.find(key), *around = known == nullptr ? there.ipcache.around(key) : known;
     maps::ipcache_entry entry{};
-    entry.classes[now] = known != nullptr ? known->classes[now] : around != nullptr ? around->classes[now] : kNowhere;
-    entry.classes[next] = value.classes;
-    entry.node = value.node;
+    entry.classes[now] = around != nullptr ? around->classes[now] : kNowhere;
+    if (const AddressEntry* value = wanted.ipcache().find(key)) {
+      entry.classes[next] = value->classes;
+      entry.node = value->node;
+    } else {
+      const AddressEntry* larger = wanted.ipcache().around(key);
+      entry.classes[next] = larger != nullptr ? larger->classes : kNowhere;
+      entry.node = known != nullptr ? known->node : 0;
+    }
     differs |= !same_bytes(entry.classes[now], entry.classes[next]);
-    differs |= known == nullptr ? value.node != 0 : known->node != value.node;
-    TRY(write(key, entry, report));
+    differs |= entry.node != (known != nullptr ? known->node : 0);
+    if (known == nullptr || !same_bytes(*known, entry)) entries.emplace_back(key, entry);
   }
-  std::vector<std::pair<maps::ipcache_key, maps::ipcache_entry>> going;
-  for (const auto& [key, known] : there.ipcache.all())
-    if (wanted.ipcache().find(key) == nullptr) going.emplace_back(key, known);
-  for (auto& [key, entry] : going) {
-    const auto* around = wanted.ipcache().around(key);
-    entry.classes[next] = around != nullptr ? around->classes : kNowhere;
-    differs |= !same_bytes(entry.classes[now], entry.classes[next]);
-    TRY(write(key, entry, report));
-  }
+  TRY(write(entries, report));
   return differs;
 }
 
@@ -256,21 +277,24 @@ Result<bool> Policies::State::stage_pods(const Tables& wanted, Report& report) {
 }
 
 /// Makes both generations the same, and erases what neither has.
-Result<void> Policies::State::settle_addresses(const Tables& wanted, Report& report) {
-  if (wanted.addresses == there.addresses) return {};
-  std::vector<maps::ipcache_key> going;
-  for (const auto& [key, known] : there.ipcache.all())
-    if (wanted.ipcache().find(key) == nullptr) going.push_back(key);
-  for (const auto& key : going) {
+Result<void> Policies::State::settle_addresses(const Tables& wanted, const Keys& keys, Report& report) {
+  bool gone = false;
+  AddressList entries;
+  for (const auto& key : keys) {
+    if (const AddressEntry* value = wanted.ipcache().find(key)) {
+      const maps::ipcache_entry entry{{value->classes, value->classes}, value->node, 0};
+      if (!same_bytes(*there.ipcache.find(key), entry)) entries.emplace_back(key, entry);
+      continue;
+    }
     TRY(store.ipcache->erase(key).context("forget who has an address"));
     there.ipcache.erase(key);
     report.written++;
+    gone = true;
   }
   // The way to an address may be another one without the block.
-  if (!going.empty()) store.moment->advance_epoch();
-  for (const auto& [key, value] : wanted.ipcache().all())
-    TRY(write(key, {{value.classes, value.classes}, value.node, 0}, report));
-  there.addresses = wanted.addresses;
+  if (gone) store.moment->advance_epoch();
+  TRY(write(entries, report));
+  there.addresses = wanted.addresses->version();
   return {};
 }
 
@@ -329,14 +353,15 @@ void Policies::State::give_back(const Tables& wanted) {
 }
 
 Result<void> Policies::State::bring(const Tables& wanted, Report& report) {
-  TRY(check_room(wanted));
+  const Keys keys = differing(wanted);
+  TRY(check_room(wanted, keys));
   TRY(put_new(wanted, report));
-  const bool addresses = TRY(stage_addresses(wanted, report)), pods = TRY(stage_pods(wanted, report));
+  const bool addresses = TRY(stage_addresses(wanted, keys, report)), pods = TRY(stage_pods(wanted, report));
   if (addresses || pods) {
     store.moment->switch_generation();
     TRY(store.moment->wait_for_programs());
   }
-  TRY(settle_addresses(wanted, report));
+  TRY(settle_addresses(wanted, keys, report));
   TRY(erase_old(wanted, TRY(settle_pods(wanted, report)), report));
   compiler.numbers().known.clear();
   return {};

@@ -24,6 +24,9 @@ class Pinned : public Elements<typename View::key_type, typename View::value_typ
     return view_.each(visit);
   }
   Result<void> put(const Key& key, const Value& value) override { return view_.put(key, value); }
+  Result<void> put_all(const std::vector<std::pair<Key, Value>>& elements, std::size_t& done) override {
+    return view_.put_all(elements, done);
+  }
   Result<void> replace(const Key& key, const Value& value) override { return view_.replace(key, value); }
   Result<void> erase(const Key& key) override {
     (void)TRY(view_.erase(key));

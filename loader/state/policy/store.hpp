@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "loader/root.hpp"
 #include "maps/endpoint.h"
@@ -26,6 +28,8 @@ class Elements {
   [[nodiscard]] virtual Result<void> each(const std::function<void(const Key&, const Value&)>& visit) const = 0;
   /// E2BIG, ENOSPC: there is no room for a new one.
   virtual Result<void> put(const Key& key, const Value& value) = 0;
+  /// The same for each of these in turn: so many steps. `done` are in, also where one fails.
+  virtual Result<void> put_all(const std::vector<std::pair<Key, Value>>& elements, std::size_t& done) = 0;
   /// ENOENT: it is not there.
   virtual Result<void> replace(const Key& key, const Value& value) = 0;
   /// Succeeds where it is not there.

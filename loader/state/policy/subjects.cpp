@@ -59,8 +59,7 @@ SubjectChanges Subjects::take(const Cluster& cluster, const std::vector<kube::Ob
   for (const std::string& name : namespaces) {
     if (!look_at_namespace(name, cluster.find({"Namespace", "", name}))) continue;
     for (auto one = pods_.lower_bound({"Pod", name, {}}); one != pods_.end() && one->first.ns == name; ++one) {
-      if (one->second.in != nullptr) leave(*one->second.in, changes);
-      one->second = {};
+      one->second.stale = true;
       pods.insert(one->first);
     }
   }
@@ -87,12 +86,14 @@ bool Subjects::look_at_namespace(const std::string& name, const kube::Object* no
 void Subjects::look(const kube::ObjectId& id, kube::ObjectPtr now, const std::vector<Address>* addresses,
                     Numbering& numbers, SubjectChanges& changes) {
   const auto known = pods_.find(id);
-  if (known != pods_.end() && now != nullptr && known->second.object == now) return;
+  if (known != pods_.end() && now != nullptr && known->second.object == now && !known->second.stale) return;
   if (known == pods_.end() && now == nullptr) return;
   // In this order, so that a class that stays is not made anew.
   PodClass* const before = known != pods_.end() ? known->second.in : nullptr;
   PodClass* const in = now != nullptr ? enter(*now, addresses, numbers, changes) : nullptr;
-  changes.pods |= before != in || (in != nullptr && !same_place(*known->second.object, *now));
+  if (before != in || (in != nullptr && !same_place(*known->second.object, *now)))
+    changes.pods.push_back({before != nullptr ? known->second.object : nullptr, in != nullptr ? now : nullptr,
+                            in != nullptr ? in->id : 0});
   if (before != nullptr) leave(*before, changes);
   if (now == nullptr)
     pods_.erase(known);

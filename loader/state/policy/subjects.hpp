@@ -21,9 +21,15 @@ struct PodClass {
   const std::string* content = nullptr;  ///< all of this
 };
 
+/// A pod that came, went, or has another class, node or address.
+struct PodChange {
+  kube::ObjectPtr before, now;  ///< null: there was none, or policy was not about it
+  std::uint32_t class_now = 0;
+};
+
 /// What a look at the cluster has found.
 struct SubjectChanges {
-  bool pods = false;     ///< pods came, went, or have another class, node or address
+  std::vector<PodChange> pods;
   bool classes = false;  ///< classes came or went
 };
 
@@ -43,16 +49,12 @@ class Subjects {
   void each_namespace(auto&& work) const {
     for (const auto& [name, classes] : in_namespace_) work(classes.front()->ns_labels, classes);
   }
-  /// Calls `work(pod, its class)` for each pod, by name.
-  void each(auto&& work) const {
-    for (const auto& [id, one] : pods_)
-      if (one.in != nullptr) work(std::get<kube::Pod>(one.object->body), *one.in);
-  }
 
  private:
   struct Known {
     kube::ObjectPtr object;
     PodClass* in = nullptr;  ///< null: policy is not about it
+    bool stale = false;      ///< its namespace is another since
   };
 
   void look(const kube::ObjectId& id, kube::ObjectPtr now, const std::vector<Address>* addresses, Numbering& numbers,
