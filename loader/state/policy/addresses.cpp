@@ -55,7 +55,8 @@ Addresses::Addresses(std::uint64_t former) : version_(former + 1) {
 }
 
 void Addresses::take(AddressSources now, const SubjectChanges& pods, Numbering& numbers) {
-  classes_changed_ = false;
+  classes_changed_ = node_classes_changed_ = false;
+  changed_blocks_.clear();
   for (const PodChange& pod : pods.pods) {
     if (pod.before) put_pod(pod.before, 0, now.node, false);
     if (pod.now) put_pod(pod.now, pod.class_now, now.node, true);
@@ -203,7 +204,7 @@ std::uint32_t Addresses::enter(const Key& key, const kube::Labels* node_labels, 
     found->second = id;
     classes_[id] = {id, found->first.first, found->first.second, 0};
     for (const std::uint32_t block : found->first.first) in_block_[block].insert(id);
-    classes_changed_ = true;
+    note_change_of(classes_[id]);
   }
   classes_[found->second].members++;
   return found->second;
@@ -219,10 +220,16 @@ void Addresses::drop_empty() {
     if (one->second.members > 0) continue;
     for (const std::uint32_t block : one->second.blocks)
       if (const auto in = in_block_.find(block); in != in_block_.end()) in->second.erase(id);
+    note_change_of(one->second);
     class_ids_.erase({one->second.blocks, one->second.node_labels});
     classes_.erase(one);
-    classes_changed_ = true;
   }
+}
+
+void Addresses::note_change_of(const BlockClass& one) {
+  classes_changed_ = true;
+  node_classes_changed_ |= one.node_labels.has_value();
+  changed_blocks_.insert(one.blocks.begin(), one.blocks.end());
 }
 
 std::uint32_t Addresses::node_of(const Key& key) const {
@@ -236,6 +243,12 @@ std::uint32_t Addresses::node_of(const Key& key) const {
 std::uint32_t Addresses::class_of_local(const Address& address) const {
   const auto found = local_.find(address);
   return found != local_.end() ? found->second : 0;
+}
+
+bool Addresses::classes_changed_in(const Prefix& block) const {
+  if (changed_blocks_.empty()) return false;
+  const auto* number = blocks_.find(maps::ipcache_key_of(block));
+  return number != nullptr && changed_blocks_.contains(*number);
 }
 
 std::vector<std::uint32_t> Addresses::classes_in(const Prefix& cidr, const std::vector<Prefix>& except) const {

@@ -60,8 +60,12 @@ class Addresses {
   [[nodiscard]] std::uint64_t version() const { return version_; }
   /// What of ipcache is not as it was in the version before, LargerFirst.
   [[nodiscard]] const std::vector<maps::ipcache_key>& changes() const { return changes_; }
-  /// Classes came or went with the last `take`: a rule may see a difference.
+  /// Classes came or went with the last `take`.
   [[nodiscard]] bool classes_changed() const { return classes_changed_; }
+  /// Of those in this block, one of the sources': who asks for `classes_in` of it may get another answer.
+  [[nodiscard]] bool classes_changed_in(const Prefix& block) const;
+  /// Of those of nodes.
+  [[nodiscard]] bool node_classes_changed() const { return node_classes_changed_; }
 
   [[nodiscard]] bool has_class(std::uint32_t id) const { return classes_.contains(id); }
   /// The number of the class of an address of a pod of this node; 0: it is in no block.
@@ -102,6 +106,7 @@ class Addresses {
   std::uint32_t enter(const Key& key, const kube::Labels* node_labels, Numbering& numbers);
   void leave(std::uint32_t id);
   void drop_empty();
+  void note_change_of(const BlockClass& one);
   [[nodiscard]] std::uint32_t node_of(const Key& key) const;
 
   NodePlan plan_;
@@ -118,7 +123,8 @@ class Addresses {
   std::map<Where, std::uint32_t> class_ids_;
   std::map<std::uint32_t, std::set<std::uint32_t>> in_block_;  ///< classes by the number of the block
   std::set<std::uint32_t> empty_;                              ///< classes that may have no members any more
-  bool classes_changed_ = false;
+  bool classes_changed_ = false, node_classes_changed_ = false;
+  std::set<std::uint32_t> changed_blocks_;  ///< the numbers of those with other classes in them
   PrefixTable<AddressEntry> ipcache_;
   std::vector<Key> changes_;
   std::uint64_t version_;

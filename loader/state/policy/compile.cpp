@@ -61,15 +61,20 @@ const Tables& Compiler::run(const Cluster& cluster, const std::string& node, con
     for (const LocalPod& pod : local) local_addresses[{"Pod", pod.ns, pod.name}] = pod.addresses;
   if (!addresses_ || node != node_) {
     node_ = node;
+    changed = nullptr;
     subjects_ = {};
     addresses_ = std::make_shared<Addresses>(addresses_ ? addresses_->version() : 0);
-    version_++;
-    changed = nullptr;
+    sources_.clear();
+    done_.clear();
+    blocks_of_.clear();
   }
   const SubjectChanges changes = subjects_.take(cluster, changed, local_addresses, numbers_);
-  if (changes.classes) version_++;
   select(cluster, local);
   find_addresses(cluster, local, plan, changes);
+  if (!changes.classes.empty() || addresses_->classes_changed()) {
+    version_++;
+    for (const auto& [object, source] : sources_) source->follow(changes.classes, subjects_, *addresses_, version_);
+  }
   Tables former = std::exchange(tables_, {});
   tables_.addresses = addresses_;
   if (managed)
@@ -106,19 +111,26 @@ void Compiler::select(const Cluster& cluster, const std::vector<kube::ObjectPtr>
 
 void Compiler::find_addresses(const Cluster& cluster, const std::vector<LocalPod>& local, const NodePlan& plan,
                               const SubjectChanges& changes) {
-  AddressSources now{node_, plan, {}, {}, {}};
-  std::set<const SourcePolicy*> used;
-  for (const auto& [key, policies] : selected_) used.insert(policies.begin(), policies.end());
-  for (const SourcePolicy* policy : used)
-    for (const Prefix& block : policy->blocks()) now.blocks.push_back(maps::ipcache_key_of(block));
-  std::ranges::sort(now.blocks, LargerFirst());
-  const auto twice = std::ranges::unique(now.blocks, [](const auto& a, const auto& b) { return same_bytes(a, b); });
-  now.blocks.erase(twice.begin(), twice.end());
+  find_blocks();
+  AddressSources now{node_, plan, {}, blocks_, {}};
   cluster.each_in<kube::Node>("Node", {},
                               [&](const kube::ObjectPtr& object, const kube::Node&) { now.nodes.push_back(object); });
   for (const LocalPod& pod : local) now.local.insert(now.local.end(), pod.addresses.begin(), pod.addresses.end());
   addresses_->take(std::move(now), changes, numbers_);
-  if (addresses_->classes_changed()) version_++;
+}
+
+void Compiler::find_blocks() {
+  std::set<kube::ObjectPtr> used;
+  for (const auto& [key, policies] : selected_)
+    for (const SourcePolicy* policy : policies) used.insert(policy->object());
+  if (used == blocks_of_) return;
+  blocks_of_ = std::move(used);
+  blocks_.clear();
+  for (const kube::ObjectPtr& object : blocks_of_)
+    for (const Prefix& block : sources_.at(object.get())->blocks()) blocks_.push_back(maps::ipcache_key_of(block));
+  std::ranges::sort(blocks_, LargerFirst());
+  const auto twice = std::ranges::unique(blocks_, [](const auto& a, const auto& b) { return same_bytes(a, b); });
+  blocks_.erase(twice.begin(), twice.end());
 }
 
 // ---- the rules of one pod ----
@@ -128,7 +140,9 @@ std::uint32_t Compiler::rule_set(const PodClass& subject, bool ingress, std::uin
   const Selected& by = selected_.at({subject.id, ingress});
   if (by.empty()) return 0;
   Done& done = done_[{subject.id, ingress, mode}];
-  const bool same = done.version == version_ && std::ranges::equal(done.by, by, {}, {}, &SourcePolicy::object);
+  const bool same =
+      done.version != 0 && std::ranges::equal(done.by, by, {}, {}, &SourcePolicy::object) &&
+      std::ranges::none_of(by, [&](const SourcePolicy* one) { return one->version(ingress) > done.version; });
   if (!same) compile_rules(done, subject, ingress, mode, by);
   tables_.too_many_rules |= done.too_many;
   if (done.id == 0) {

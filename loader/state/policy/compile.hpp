@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -84,7 +85,7 @@ class Compiler {
   using Selected = std::vector<SourcePolicy*>;
   struct Done {
     std::vector<kube::ObjectPtr> by;  ///< whose rules these are
-    std::uint64_t version = 0;
+    std::uint64_t version = 0;        ///< of the classes that its sets name; 0: not done yet
     std::uint32_t id = 0;
     std::shared_ptr<const RuleSet> rules;
     std::map<std::uint32_t, std::shared_ptr<const PeerSet>> sets;
@@ -95,6 +96,7 @@ class Compiler {
 
   void select(const Cluster& cluster, const std::vector<LocalPod>& local);
   void select(const Cluster& cluster, const std::vector<kube::ObjectPtr>& ordered, const PodClass& subject);
+  void find_blocks();
   void find_addresses(const Cluster& cluster, const std::vector<LocalPod>& local, const NodePlan& plan,
                       const SubjectChanges& changes);
   std::uint32_t rule_set(const PodClass& subject, bool ingress, std::uint32_t mode);
@@ -107,10 +109,12 @@ class Compiler {
   Subjects subjects_;
   std::string node_;
   std::shared_ptr<Addresses> addresses_;  ///< null: the first run is still to come
-  std::uint64_t version_ = 1;             ///< of subjects_ and addresses_, as rules see them
+  std::uint64_t version_ = 1;             ///< another one when classes came or went
   std::uint64_t tidied_ = 0;              ///< the version for which unused numbers of classes were given back
 
   std::map<const kube::Object*, std::unique_ptr<SourcePolicy>> sources_;
+  std::set<kube::ObjectPtr> blocks_of_;    ///< whose blocks_ these are
+  std::vector<maps::ipcache_key> blocks_;  ///< each once, LargerFirst
   std::map<SubjectKey, Selected> selected_;
   std::map<DoneKey, Done> done_;
   Tables tables_;

@@ -1,5 +1,6 @@
 #include "loader/state/policy/rules.hpp"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -45,7 +46,8 @@ Peers peers_of(const kube::PolicyRule& rule, const std::string& ns, const Subjec
   return peers;
 }
 
-Peers peers_of(const kube::ClusterRule& rule, const Subjects& subjects, const Addresses& addresses) {
+Peers peers_of(const kube::ClusterRule& rule, const std::string& /*ns*/, const Subjects& subjects,
+               const Addresses& addresses) {
   Peers peers;
   for (const auto& peer : rule.peers) {
     if (const auto* pods = std::get_if<kube::ClusterPods>(&peer)) {
@@ -59,6 +61,47 @@ Peers peers_of(const kube::ClusterRule& rule, const Subjects& subjects, const Ad
     }
   }
   return peers;
+}
+
+/// So many changed classes cost more to ask each rule about than the rules cost to be found anew.
+constexpr std::size_t kManyClasses = 100;
+
+bool any_of(const std::vector<const PodClass*>& changed, auto&& matches) {
+  return changed.size() > kManyClasses ||
+         std::ranges::any_of(changed, [&](const PodClass* one) { return matches(*one); });
+}
+
+/// The changed classes are among the rule's peers, or were.
+bool touched(const kube::PolicyRule& rule, const std::string& ns, const std::vector<const PodClass*>& changed,
+             const Addresses& addresses) {
+  return std::ranges::any_of(rule.peers, [&](const auto& peer) {
+    if (const auto* block = std::get_if<kube::IpBlock>(&peer)) return addresses.classes_changed_in(block->cidr);
+    const auto& pods = std::get<kube::PodPeer>(peer);
+    return any_of(changed, [&](const PodClass& one) {
+      return (pods.namespaces ? pods.namespaces->matches(one.ns_labels) : one.ns == ns) &&
+             pods.pods.matches(one.labels);
+    });
+  });
+}
+
+bool touched(const kube::ClusterRule& rule, const std::string& /*ns*/, const std::vector<const PodClass*>& changed,
+             const Addresses& addresses) {
+  return std::ranges::any_of(rule.peers, [&](const auto& peer) {
+    if (const auto* pods = std::get_if<kube::ClusterPods>(&peer))
+      return any_of(changed, [&](const PodClass& one) {
+        return pods->namespaces.matches(one.ns_labels) && pods->pods.matches(one.labels);
+      });
+    if (const auto* networks = std::get_if<kube::ClusterNetworks>(&peer))
+      return std::ranges::any_of(networks->cidrs,
+                                 [&](const Prefix& cidr) { return addresses.classes_changed_in(cidr); });
+    return std::holds_alternative<kube::ClusterNodes>(peer) && addresses.node_classes_changed();
+  });
+}
+
+/// Such a rule is asked for the port of every class there is.
+bool asks_all_classes(const SourceRule& rule) {
+  return rule.peers.everyone &&
+         std::ranges::any_of(*rule.ports, [](const kube::PolicyPort& port) { return !port.name.empty(); });
 }
 
 maps::policy_verdict verdict_of(Action action) {
@@ -137,32 +180,53 @@ std::vector<Prefix> SourcePolicy::blocks() const {
   return blocks;
 }
 
+void SourcePolicy::each_rule(bool ingress, auto&& work) const {
+  if (const auto* network = std::get_if<kube::NetworkPolicy>(&object_->body))
+    for (const auto& rule : ingress ? network->ingress : network->egress) work(rule);
+  else if (const auto* cluster = std::get_if<kube::ClusterPolicy>(&object_->body))
+    for (const auto& rule : ingress ? cluster->ingress : cluster->egress) work(rule);
+}
+
 const std::vector<SourceRule>& SourcePolicy::rules(bool ingress, const Subjects& subjects, const Addresses& addresses,
                                                    std::uint64_t version) {
-  std::vector<SourceRule>& rules = rules_[ingress];
-  if (version_[ingress] == version) return rules;
-  version_[ingress] = version;
-  rules.clear();
-  if (const auto* network = std::get_if<kube::NetworkPolicy>(&object_->body)) {
-    for (const kube::PolicyRule& rule : ingress ? network->ingress : network->egress) {
+  Side& side = sides_[ingress ? 1 : 0];
+  if (side.version != 0) return side.rules;
+  side.version = version;
+  const auto* cluster = std::get_if<kube::ClusterPolicy>(&object_->body);
+  const Tier tier = cluster == nullptr                                   ? Tier::kNetwork
+                    : cluster->tier == kube::ClusterPolicy::Tier::kAdmin ? Tier::kAdmin
+                                                                         : Tier::kBaseline;
+  each_rule(ingress, [&](const auto& rule) {
+    maps::tier_verdict verdict{0, 0, maps::POLICY_ALLOW, 0};
+    if constexpr (requires { rule.action; }) {
+      verdict.rule = rule_number(object_->id, ingress, side.rules.size() + 1);
+      verdict.verdict = static_cast<__u8>(verdict_of(rule.action));
+    } else {
       // Of two that allow, either may decide: it goes by the number, so that another order makes no other set.
-      const std::uint32_t number = rule_number(rule, object_->id.ns);
-      rules.push_back({Tier::kNetwork,
-                       {number, static_cast<__u16>(number >> 16), maps::POLICY_ALLOW, 0},
-                       peers_of(rule, object_->id.ns, subjects, addresses),
-                       &rule.ports});
+      verdict.rule = rule_number(rule, object_->id.ns);
+      verdict.rank = static_cast<__u16>(verdict.rule >> 16);
     }
-    return rules;
+    side.rules.push_back({tier, verdict, peers_of(rule, object_->id.ns, subjects, addresses), &rule.ports});
+  });
+  return side.rules;
+}
+
+void SourcePolicy::follow(const std::vector<const PodClass*>& changed, const Subjects& subjects,
+                          const Addresses& addresses, std::uint64_t version) {
+  for (const bool ingress : {false, true}) {
+    Side& side = sides_[ingress ? 1 : 0];
+    if (side.version == 0) continue;
+    auto known = side.rules.begin();
+    each_rule(ingress, [&](const auto& rule) {
+      SourceRule& one = *known++;
+      if (!ingress && !changed.empty() && asks_all_classes(one)) side.version = version;
+      if (!touched(rule, object_->id.ns, changed, addresses)) return;
+      Peers now = peers_of(rule, object_->id.ns, subjects, addresses);
+      if (now == one.peers) return;
+      one.peers = std::move(now);
+      side.version = version;
+    });
   }
-  const auto& cluster = std::get<kube::ClusterPolicy>(object_->body);
-  const bool admin = cluster.tier == kube::ClusterPolicy::Tier::kAdmin;
-  std::size_t index = 0;
-  for (const kube::ClusterRule& rule : ingress ? cluster.ingress : cluster.egress)
-    rules.push_back({admin ? Tier::kAdmin : Tier::kBaseline,
-                     {rule_number(object_->id, ingress, ++index), 0, static_cast<__u8>(verdict_of(rule.action)), 0},
-                     peers_of(rule, subjects, addresses),
-                     &rule.ports});
-  return rules;
 }
 
 void add_rule(std::vector<Rule>& rules, const SourceRule& source, const PodClass& subject, const Subjects& subjects,

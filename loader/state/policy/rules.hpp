@@ -16,6 +16,7 @@ struct Peers {
   bool everyone = false;
   std::vector<const PodClass*> pods;
   std::vector<std::uint32_t> blocks;  ///< ids of block classes
+  bool operator==(const Peers&) const = default;
 };
 
 /// A rule of an object, before it is known whose it is.
@@ -41,14 +42,26 @@ class SourcePolicy {
   [[nodiscard]] bool isolates() const;
   /// All that its rules name.
   [[nodiscard]] std::vector<Prefix> blocks() const;
-  /// `version`: of `subjects` and `addresses`; for the same one, the answer is the one that was found before.
+  /// Found at the first call, whose `version` it is; from then on it has to follow each change.
   const std::vector<SourceRule>& rules(bool ingress, const Subjects& subjects, const Addresses& addresses,
                                        std::uint64_t version);
+  /// Classes came or went: `changed` of pods, and of addresses with their last change. What this makes of the rules is
+  /// of `version`.
+  void follow(const std::vector<const PodClass*>& changed, const Subjects& subjects, const Addresses& addresses,
+              std::uint64_t version);
+  /// The version since which the rules of this direction are as they are.
+  [[nodiscard]] std::uint64_t version(bool ingress) const { return sides_[ingress ? 1 : 0].version; }
 
  private:
+  struct Side {
+    std::vector<SourceRule> rules;
+    std::uint64_t version = 0;  ///< 0: not found yet
+  };
+
+  void each_rule(bool ingress, auto&& work) const;
+
   kube::ObjectPtr object_;
-  std::vector<SourceRule> rules_[2];  ///< of egress, of ingress
-  std::uint64_t version_[2] = {0, 0};
+  Side sides_[2];  ///< egress, ingress
 };
 
 /// Adds the rule as it is for the pods of `subject`. `rank` is its place among all of them.

@@ -56,6 +56,7 @@ SubjectChanges Subjects::take(const Cluster& cluster, const std::vector<kube::Ob
     for (const auto& [name, labels] : ns_labels_) namespaces.insert(name);
   }
   SubjectChanges changes;
+  gone_.clear();
   for (const std::string& name : namespaces) {
     if (!look_at_namespace(name, cluster.find({"Namespace", "", name}))) continue;
     for (auto one = pods_.lower_bound({"Pod", name, {}}); one != pods_.end() && one->first.ns == name; ++one) {
@@ -113,7 +114,7 @@ PodClass* Subjects::enter(const kube::Object& object, const std::vector<Address>
   const auto [found, fresh] = classes_.try_emplace(content);
   PodClass& one = found->second;
   if (fresh) {
-    changes.classes = true;
+    changes.classes.push_back(&one);
     std::uint32_t wish = 0;
     for (const auto* list : {&pod->ips, addresses})
       if (list != nullptr)
@@ -133,11 +134,11 @@ PodClass* Subjects::enter(const kube::Object& object, const std::vector<Address>
 
 void Subjects::leave(PodClass& one, SubjectChanges& changes) {
   if (--one.pods > 0) return;
-  changes.classes = true;
+  changes.classes.push_back(&one);
   const auto in = in_namespace_.find(one.ns);
   std::erase(in->second, &one);
   if (in->second.empty()) in_namespace_.erase(in);
-  classes_.erase(classes_.find(*one.content));
+  gone_.push_back(classes_.extract(*one.content));
 }
 
 const PodClass* Subjects::class_of(const kube::ObjectId& pod) const {

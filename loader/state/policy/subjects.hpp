@@ -30,7 +30,7 @@ struct PodChange {
 /// What a look at the cluster has found.
 struct SubjectChanges {
   std::vector<PodChange> pods;
-  bool classes = false;  ///< classes came or went
+  std::vector<const PodClass*> classes;  ///< that came or went: readable until the next look
 };
 
 class Subjects {
@@ -65,7 +65,8 @@ class Subjects {
   void leave(PodClass& one, SubjectChanges& changes);
 
   std::map<kube::ObjectId, Known> pods_;
-  std::map<std::string, PodClass> classes_;  ///< by what they are
+  std::map<std::string, PodClass> classes_;                       ///< by what they are
+  std::vector<std::map<std::string, PodClass>::node_type> gone_;  ///< with the last look
   std::map<std::string, std::vector<const PodClass*>> in_namespace_;
   std::map<std::string, kube::Labels> ns_labels_;  ///< of namespaces whose objects are known
 };
