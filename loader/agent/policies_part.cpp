@@ -1,6 +1,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <future>
 #include <optional>
 #include <vector>
 
@@ -24,6 +25,8 @@ Result<std::vector<LocalPod>> local_pods(const Root& root) {
     pods.push_back({one.pod_namespace, one.pod_name, one.addresses, static_cast<std::uint32_t>(one.host_ifindex)});
   return pods;
 }
+
+bool is_node(const kube::ObjectId& id) { return id.kind == "Node"; }
 
 /// What policy is not about.
 bool is_of_services(const kube::ObjectId& id) { return id.kind == "Service" || id.kind == "EndpointSlice"; }
@@ -53,22 +56,32 @@ class PoliciesPart : public Part {
     if (!policies_) policies_ = TRY(Policies::open(root_));
     if (records_changed_) local_ = TRY(local_pods(root_));
     const std::string node = node_name(config);
+    if (node != node_ || config.mode != node_mode_) plan_.reset();
+    node_ = node;
+    node_mode_ = config.mode;
     // A node that knows itself is one of a cluster, whose pods have objects.
     const bool managed = cluster.find({"Node", "", node}) != nullptr;
-    const auto plan = TRY(plan_of(cluster, config));
-    const auto report = TRY(policies_->update(cluster, node, local_, managed, plan, &changed, mode_of(config.policy)));
+    if (!plan_ || std::ranges::any_of(changed, is_node)) plan_ = TRY(plan_of(cluster, config));
+    const auto report =
+        TRY(policies_->update(cluster, node, local_, managed, *plan_, &changed, mode_of(config.policy)));
     records_changed_ = false;
     mode_ = config.policy;
     warn_of_modes(cluster, changed);
     words_.take(cluster, changed);
-    node_ = node;
     return Applied{report.written > 0 ? report.rule_sets : 0, report.written};
   }
 
-  void maps_are_new() override { policies_.reset(); }
+  void maps_are_new() override {
+    policies_.reset();
+    plan_.reset();
+  }
   void pods_changed() override { records_changed_ = true; }
   void write_down() override {
-    if (policies_ && words_.changed()) write_whole_file(state::policy::record_file(root_), words_.text(node_));
+    if (!policies_ || !words_.changed()) return;
+    // Not here: with ten thousand policies it takes as long as a change that comes meanwhile may wait. One at a time.
+    writing_ = std::async(std::launch::async, [file = state::policy::record_file(root_), page = words_.page(node_)] {
+      write_whole_file(file, page.text());
+    });
   }
 
  private:
@@ -81,7 +94,10 @@ class PoliciesPart : public Part {
   Root root_;
   std::optional<Policies> policies_;
   state::policy::RecordText words_;
+  std::future<void> writing_;  ///< of policy.json; waits for the end where it goes
   std::string node_;
+  Mode node_mode_ = Mode::kNone;
+  std::optional<state::NodePlan> plan_;  ///< null: to be found
   std::vector<LocalPod> local_;
   bool records_changed_ = true;
   PolicyMode mode_;  ///< as it was applied last

@@ -25,7 +25,7 @@ PolicyWords words_of(const loader::state::Cluster& cluster) {
   cluster.each<loader::kube::ClusterPolicy>(add);
   loader::state::policy::RecordText text;
   text.take(cluster, all);
-  return PolicyWords(must(loader::state::policy::parse_record(text.text(World::kNode))));
+  return PolicyWords(must(loader::state::policy::parse_record(text.page(World::kNode).text())));
 }
 
 struct Probe {

@@ -44,7 +44,7 @@ class World {
                ", ingress: " + ingress + "}}");
   }
 
-  PolicyWords words() { return PolicyWords(must(parse_record(text_.text("n")))); }
+  PolicyWords words() { return PolicyWords(must(parse_record(text_.page("n").text()))); }
   [[nodiscard]] bool changed() const { return text_.changed(); }
 
  private:

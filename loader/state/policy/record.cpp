@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <tuple>
+#include <utility>
 
 #include "loader/state/policy/words.hpp"
 
@@ -108,10 +109,14 @@ std::string text_of(const kube::Object& object, const kube::Pod& pod) {
       .dump();
 }
 
-std::string list_of(const std::map<kube::ObjectId, std::string>& all) {
-  std::string text;
-  for (const auto& [id, one] : all) text += (text.empty() ? "\n" : ",\n") + one;
-  return '[' + text + ']';
+void append_list(std::string& text, const char* name, const auto& parts) {
+  text += std::string(",\n\"") + name + "\": [";
+  const char* before = "\n";
+  for (const auto& part : parts) {
+    text += std::exchange(before, ",\n");
+    text += *part;
+  }
+  text += ']';
 }
 
 // ---- text to values ----
@@ -197,16 +202,31 @@ void RecordText::take(const Cluster& cluster, const std::vector<kube::ObjectId>&
       changed_ |= all->erase(id) > 0;
       continue;
     }
-    std::string& known = (*all)[id];
-    changed_ |= known != text;
-    known = std::move(text);
+    RecordPage::Part& known = (*all)[id];
+    if (known != nullptr && *known == text) continue;
+    changed_ = true;
+    known = std::make_shared<const std::string>(std::move(text));
   }
 }
 
-std::string RecordText::text(const std::string& node) {
+RecordPage RecordText::page(const std::string& node) {
   changed_ = false;
-  return "{\"node\": " + json(node).dump() + ",\n\"policies\": " + list_of(policies_) +
-         ",\n\"pods\": " + list_of(pods_) + ",\n\"namespaces\": " + list_of(namespaces_) + "}\n";
+  RecordPage page;
+  page.node_ = node;
+  for (const auto& [from, to] :
+       {std::pair(&policies_, &page.policies_), {&pods_, &page.pods_}, {&namespaces_, &page.namespaces_}}) {
+    to->reserve(from->size());
+    for (const auto& [id, part] : *from) to->push_back(part);
+  }
+  return page;
+}
+
+std::string RecordPage::text() const {
+  std::string text = "{\"node\": " + json(node_).dump();
+  append_list(text, "policies", policies_);
+  append_list(text, "pods", pods_);
+  append_list(text, "namespaces", namespaces_);
+  return text + "}\n";
 }
 
 }  // namespace sluice::loader::state::policy

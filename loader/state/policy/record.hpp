@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -72,17 +73,31 @@ std::filesystem::path record_file(const Root& root);
 /// EPROTO: not such a file.
 Result<Record> parse_record(const std::string& text);
 
+/// The file as it was at one moment. With ten thousand policies it is some megabytes: whoever has time puts it
+/// together.
+class RecordPage {
+ public:
+  [[nodiscard]] std::string text() const;
+
+ private:
+  friend class RecordText;
+  using Part = std::shared_ptr<const std::string>;
+
+  std::string node_;
+  std::vector<Part> policies_, pods_, namespaces_;
+};
+
 /// The file as it grows with the cluster: only what has changed is put into words anew.
 class RecordText {
  public:
   /// `changed` as Cluster::take tells them.
   void take(const Cluster& cluster, const std::vector<kube::ObjectId>& changed);
-  /// Something has changed since the last `text`.
+  /// Something has changed since the last `page`.
   [[nodiscard]] bool changed() const { return changed_; }
-  std::string text(const std::string& node);
+  RecordPage page(const std::string& node);
 
  private:
-  std::map<kube::ObjectId, std::string> policies_, pods_, namespaces_;
+  std::map<kube::ObjectId, RecordPage::Part> policies_, pods_, namespaces_;
   bool changed_ = true;
 };
 
