@@ -171,7 +171,7 @@ pod_bpf* load(const Settings& settings) {
   std::memcpy(data.cfg_tunnel_mac, loader::kTunnelSourceMac.bytes.data(), 6);
   bpf_map__set_max_entries(skeleton->maps.flows, settings.flows);
   bpf_map__set_max_entries(skeleton->maps.nodes, 64);
-  bpf_map__set_max_entries(skeleton->maps.endpoints, 64);
+  bpf_map__set_max_entries(skeleton->maps.endpoints, settings.endpoints);
   bpf_map__set_max_entries(skeleton->maps.fragments, settings.fragments);
   for (bpf_map* map : {skeleton->maps.flows, skeleton->maps.fragments})
     if (settings.full_refuses) bpf_map__set_type(map, BPF_MAP_TYPE_HASH);

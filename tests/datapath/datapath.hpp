@@ -35,6 +35,7 @@ struct Settings {
   std::array<std::optional<std::chrono::seconds>, maps::TIMEOUT_MAX> timeouts{};
   std::uint32_t flows = 4096;
   std::uint32_t fragments = 1024;
+  std::uint32_t endpoints = 64;
   /// The tables of flows and fragments refuse what finds them full, as an LRU does only by bad luck.
   bool full_refuses = false;
   std::uint32_t icmp_errors_per_second = 1000;
