@@ -269,8 +269,10 @@ std::ostream& operator<<(std::ostream& out, const Outcome& outcome) {
 
 void Datapath::enter_namespace() {
   // What was loaded stays loaded, and is some 35 descriptors for each of the settings that the tests ask for.
-  const rlimit enough{65536, 65536};
-  need(setrlimit(RLIMIT_NOFILE, &enough) == 0, "have more open files");
+  rlimit files{};
+  need(getrlimit(RLIMIT_NOFILE, &files) == 0, "know how many files may be open");
+  files.rlim_cur = files.rlim_max;
+  need(setrlimit(RLIMIT_NOFILE, &files) == 0, "have more open files");
   need(unshare(CLONE_NEWNET) == 0, "make a network namespace");
   auto netlink = sure(loader::net::Netlink::open());
   const auto here = sure(loader::net::Netns::current());
