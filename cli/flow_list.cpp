@@ -6,10 +6,8 @@
 #include <array>
 
 #include "cli/flow.hpp"
+#include "cli/service.hpp"
 #include "cli/text.hpp"
-#include "loader/config.hpp"
-#include "loader/observe/flows.hpp"
-#include "loader/observe/pod_names.hpp"
 #include "maps/names.hpp"
 
 namespace sluice::cli {
@@ -42,17 +40,11 @@ const std::vector<std::string>& states() {
 }
 
 Result<observe::FlowFilter> filter_of(const Options& options, const observe::PodNames& names) {
-  observe::FlowFilter filter{.address = options.flow.block(),
-                             .pod = {},
-                             .port = options.flow.wanted_port(),
-                             .proto = options.flow.wanted_protocol(),
-                             .expired = options.all || options.state == "expired"};
+  observe::FlowFilter filter = TRY(options.flow.filter(names));
+  filter.expired = options.all || options.state == "expired";
   filter.live = options.state != "expired";
   for (const auto state : {maps::FLOW_OPENING, maps::FLOW_ESTABLISHED, maps::FLOW_CLOSING, maps::FLOW_CLOSED})
     if (maps::flow_state_name(state) == options.state) filter.state = state;
-  if (!options.flow.pod.empty())
-    for (const auto& attachment : TRY(names.attachments_of(TRY(observe::PodName::parse(options.flow.pod)))))
-      for (const Address& address : attachment.addresses) filter.pod.push_back(address);
   return filter;
 }
 
@@ -77,6 +69,7 @@ Listing table() {
                   {"destination", "DESTINATION"},
                   {"destinationPort", "", Show::kJson},
                   {"destinationPod", "POD"},
+                  {"service", "SERVICE", Show::kWide},
                   {"backend", "BACKEND", Show::kWide},
                   {"sentPackets", "SENT PACKETS", Show::kWide},
                   {"sentBytes", "SENT"},
@@ -90,7 +83,7 @@ Listing table() {
                   {"receivedWay", "WAY BACK", Show::kWide}});
 }
 
-std::vector<Cell> cells(const observe::Flow& flow, const observe::PodNames& names) {
+std::vector<Cell> cells(const observe::Flow& flow, const observe::PodNames& names, const ServiceWords& services) {
   const bool tcp = flow.proto == IPPROTO_TCP;
   return {maps::protocol_name(flow.proto),
           flow.expired ? "expired" : maps::flow_state_name(flow.state),
@@ -100,6 +93,7 @@ std::vector<Cell> cells(const observe::Flow& flow, const observe::PodNames& name
           Cell(end_text(flow.destination), flow.destination.address.text()),
           flow.destination.port,
           name(names.of(flow.destination.address)),
+          name(services.of(flow.service)),
           flow.backend ? Cell(end_text(*flow.backend)) : nothing(),
           flow.sent.packets,
           bytes(flow.sent.bytes),
@@ -113,21 +107,14 @@ std::vector<Cell> cells(const observe::Flow& flow, const observe::PodNames& name
           name(way_text(flow.received))};
 }
 
-/// The configured time-outs; where the file is malformed, those that a datapath was loaded with are not known.
-loader::Timeouts timeouts(const Root& root) {
-  const auto config = loader::NodeConfig::read(root);
-  if (config) return config->timeouts;
-  fmt::print(stderr, "bpfctl: flows are judged by the default time-outs: {}\n", config.error().message);
-  return {};
-}
-
 Result<void> list(const Root& root, const Options& options) {
   const auto names = TRY(observe::PodNames::read(root));
-  auto found = TRY(observe::flows(root, TRY(filter_of(options, names)), timeouts(root)));
+  auto found = TRY(observe::flows(root, TRY(filter_of(options, names)), flow_timeouts(root)));
   std::ranges::sort(found, std::ranges::greater(),
                     [](const observe::Flow& flow) { return flow.sent.bytes + flow.received.bytes; });
+  const ServiceWords services(root);
   Listing listing = table();
-  for (const auto& flow : found) listing.add(cells(flow, names));
+  for (const auto& flow : found) listing.add(cells(flow, names, services));
   listing.print(options.format);
   return {};
 }

@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "cli/flow.hpp"
+#include "cli/service.hpp"
 #include "cli/text.hpp"
 #include "loader/observe/flows.hpp"
 #include "loader/observe/observer.hpp"
@@ -129,6 +130,26 @@ class Denials {
   Clock::time_point read_at_;
 };
 
+/// What Services are called; they come while we watch.
+class Services {
+ public:
+  explicit Services(const Root& root) : root_(root) {}
+
+  /// "default/web", "number 7" where nobody says more; empty for 0.
+  std::string of(std::uint32_t number) {
+    if (number != 0 && !words_.knows(number) && Clock::now() - read_at_ > std::chrono::seconds(1)) {
+      words_ = ServiceWords(root_);
+      read_at_ = Clock::now();
+    }
+    return words_.of(number);
+  }
+
+ private:
+  Root root_;
+  ServiceWords words_;
+  Clock::time_point read_at_;
+};
+
 /// CLOCK_MONOTONIC as wall-clock time, local, as people's clocks show it.
 std::chrono::system_clock::time_point wall_time(std::uint64_t monotonic_ns) {
   const auto ago = static_cast<std::int64_t>(observe::monotonic_ns() - monotonic_ns);
@@ -155,7 +176,7 @@ observe::FlowEnd backend_of(const maps::flow_event& event) {
 }
 
 /// What there is to say of an event besides its ends.
-std::string detail(const maps::flow_event& event, const std::string& denial) {
+std::string detail(const maps::flow_event& event, const std::string& denial, const std::string& service) {
   switch (event.type) {
     case maps::EVENT_DROPPED:
     case maps::EVENT_AUDITED:
@@ -165,8 +186,9 @@ std::string detail(const maps::flow_event& event, const std::string& denial) {
       return fmt::format("sent {} packets, {}; received {} packets, {}", event.packets[0], bytes_text(event.bytes[0]),
                          event.packets[1], bytes_text(event.bytes[1]));
     default:
-      return fmt::format("{} to {}{}", bytes_text(event.length), maps::flow_delivery_name(event.delivery),
-                         event.service != 0 ? ", backend " + end_text(backend_of(event)) : "");
+      return fmt::format(
+          "{} to {}{}", bytes_text(event.length), maps::flow_delivery_name(event.delivery),
+          event.service != 0 ? fmt::format(", backend {} of {}", end_text(backend_of(event)), service) : "");
   }
 }
 
@@ -186,6 +208,7 @@ const std::vector<Column>& columns() {
                                           {"reason", "", Show::kJson},
                                           {"rule", "", Show::kJson},
                                           {"policy", "", Show::kJson},
+                                          {"service", "", Show::kJson},
                                           {"backend", "", Show::kJson},
                                           {"flags", "", Show::kJson},
                                           {"frameBytes", "", Show::kJson},
@@ -196,10 +219,10 @@ const std::vector<Column>& columns() {
   return all;
 }
 
-std::vector<Cell> cells(const maps::flow_event& event, Names& names, Denials& denials) {
+std::vector<Cell> cells(const maps::flow_event& event, Names& names, Denials& denials, Services& services) {
   const observe::FlowEnd source{Address(event.src), event.sport.to_host()};
   const observe::FlowEnd destination{Address(event.dst), event.dport.to_host()};
-  const std::string denial = denials.of(event, names);
+  const std::string denial = denials.of(event, names), service = services.of(event.service);
   const bool closed = event.type == maps::EVENT_CLOSED;
   const auto if_closed = [&](std::uint64_t number) { return closed ? Cell(number) : nothing(); };
   return {time_cell(event.time_ns),
@@ -211,12 +234,13 @@ std::vector<Cell> cells(const maps::flow_event& event, Names& names, Denials& de
           Cell(end_text(destination), destination.address.text()),
           destination.port,
           name(names.of(destination.address)),
-          detail(event, denial),
+          detail(event, denial, service),
           maps::hook_name(event.hook),
           name(device_name(event.ifindex)),
           event.reason != maps::DROP_NONE ? Cell(maps::drop_reason_name(event.reason)) : nothing(),
           event.rule != 0 ? Cell(event.rule) : nothing(),
           name(denial),
+          name(service),
           event.service != 0 ? Cell(end_text(backend_of(event))) : nothing(),
           event.proto == IPPROTO_TCP ? Cell(maps::tcp_flags_text(event.tcp_flags)) : nothing(),
           closed ? nothing() : Cell(event.length),
@@ -230,13 +254,13 @@ std::vector<Cell> cells(const maps::flow_event& event, Names& names, Denials& de
 class Printer {
  public:
   Printer(const Root& root, Format format)
-      : format_(format), denials_(root), lines_(columns(), {12, 7, 6, 24, 14, 24, 14}) {
+      : format_(format), denials_(root), services_(root), lines_(columns(), {12, 7, 6, 24, 14, 24, 14}) {
     if (format_ != Format::kJson) fmt::print("{}", lines_.heading());
     std::fflush(stdout);
   }
 
   void event(const maps::flow_event& event, Names& names) {
-    const auto row = cells(event, names, denials_);
+    const auto row = cells(event, names, denials_, services_);
     if (format_ == Format::kJson)
       json(lines_.json(row));
     else
@@ -262,6 +286,7 @@ class Printer {
 
   Format format_;
   Denials denials_;
+  Services services_;
   Lines lines_;
   std::uint64_t told_ = 0;
 };

@@ -24,6 +24,7 @@ constexpr const char* kFooter = R"(Examples:
   bpfctl trace --from default/web --to 10.96.0.10:53/udp    what would become of a packet
   bpfctl policy check --from default/client --to default/web --port 80
                                         does policy allow it, and which rule says so
+  bpfctl service explain default/web    which of its endpoints get connections here, and why the others do not
 
 Exit status: 0 done; 1 failed, with a sentence that says why; 2 wrong usage; 3 what was asked for does not exist (a pod,
 a map, or the datapath itself); 4 a traced packet would be dropped.
@@ -61,6 +62,9 @@ int main(int argc, char** argv) {
   cli::add_trace(commands);
   cli::add_metrics(commands);
   cli::add_policy(commands);
+  cli::add_service(commands);
+  cli::add_backend(commands);
+  cli::add_nat(commands);
   cli::add_map(commands);
   cli::add_prog(commands);
   cli::add_feature(commands);

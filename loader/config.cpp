@@ -114,6 +114,13 @@ Result<Mode> read_mode(const YAML::Node& node) {
   return bad("must be none or overlay, not \"" + text + "\"");
 }
 
+Result<Algorithm> read_algorithm(const YAML::Node& node) {
+  const std::string text = TRY(read_text(node));
+  if (text == "random") return Algorithm::kRandom;
+  if (text == "maglev") return Algorithm::kMaglev;
+  return bad("must be random or maglev, not \"" + text + "\"");
+}
+
 /// nullopt: "", nobody is answered.
 Result<std::optional<SocketAddress>> read_listener(const YAML::Node& node) {
   const std::string text = TRY(read_text(node));
@@ -218,6 +225,7 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
                            {"metricsAddress", into(config.metrics_address, read_listener)},
                            {"healthAddress", into(config.health_address, read_listener)},
                            {"policy", policy_reader(config.policy)},
+                           {"algorithm", into(config.algorithm, read_algorithm)},
                            {"socketBalancing", into(config.socket_balancing, read_switch)},
                            {"cgroup", into(config.cgroup, read_path)},
                            {"timeouts", timeouts_reader(config.timeouts)},

@@ -42,6 +42,12 @@ enum class LoadBalancerMode : std::uint8_t {
   kDsr,   ///< under the client's address; the endpoint's node answers it directly. Only with Mode::kOverlay
 };
 
+/// How new connections are spread over a Service's endpoints, where the Service does not say it itself.
+enum class Algorithm : std::uint8_t {
+  kRandom,
+  kMaglev,  ///< by the client's address and port, the same on every node
+};
+
 /// How long a flow entry is believed without traffic. TCP's states are those of struct flow_entry (maps/flow.h).
 struct Timeouts {
   std::chrono::seconds tcp_opening{60};         ///< SYN seen, no answer yet
@@ -104,6 +110,7 @@ struct NodeConfig {
   std::optional<SocketAddress> metrics_address = SocketAddress{Address::parse("127.0.0.1").value_or({}), 10249};
   std::optional<SocketAddress> health_address = SocketAddress{Address(), 10256};  ///< of all addresses
   PolicyMode policy;
+  Algorithm algorithm = Algorithm::kRandom;
   bool socket_balancing = true;  ///< give sockets a backend when they connect to a Service, not each of their packets
   std::string cgroup;            ///< of the node's processes and its pods', for that; empty: the root of all
   Timeouts timeouts;

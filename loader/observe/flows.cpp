@@ -83,7 +83,12 @@ Flow to_flow(const maps::flow_key& key, const maps::flow_entry& entry, std::uint
             .received = to_direction(received, epoch),
             .age = since(entry.created_ns, now_ns),
             .idle = since(std::max(sent.last_seen_ns, received.last_seen_ns), now_ns)};
-  if ((entry.flags & FLOW_TRANSLATED) != 0) flow.backend = {Address(entry.to.dst), entry.to.dport.to_host()};
+  flow.seen_as = flow.source;
+  flow.service = entry.service;
+  if ((entry.flags & FLOW_TRANSLATED) != 0) {
+    flow.backend = {Address(entry.to.dst), entry.to.dport.to_host()};
+    flow.seen_as = {Address(entry.to.src), entry.to.sport.to_host()};
+  }
   flow.expired = flow.idle > timeout_of(maps::flow_timeout(key.proto, flow.state), timeouts);
   return flow;
 }

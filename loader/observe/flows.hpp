@@ -36,7 +36,9 @@ struct Flow {
   bool expired = false;  ///< past its time-out: the next packet opens a new one
   FlowEnd source;        ///< whose packet came first
   FlowEnd destination;
-  std::optional<FlowEnd> backend;  ///< whom the source was given, where the destination is a Service's
+  std::optional<FlowEnd> backend;  ///< who is behind the translation, where there is one: of a Service its backend
+  FlowEnd seen_as;                 ///< what the source is to the destination, or to the backend
+  std::uint32_t service = 0;       ///< struct service.id, where the destination is a Service's
   FlowDirection sent;              ///< by the source
   FlowDirection received;          ///< by the source
   std::chrono::nanoseconds age{0};

@@ -105,6 +105,7 @@ forwarding: false
 metricsAddress: ""
 healthAddress: 192.168.50.1:80
 policy: {audit: true, reject: true}
+algorithm: maglev
 socketBalancing: false
 cgroup: /sys/fs/cgroup/machine
 timeouts: {tcpOpening: 1s, tcpEstablished: 1h30m, tcpClosing: 3s, tcpClosed: 4s, udpOpening: 5s, udpEstablished: 6m, icmp: 7s, other: 8s}
@@ -133,6 +134,7 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
   REQUIRE(config->health_address);
   CHECK(config->health_address->text() == "192.168.50.1:80");
   CHECK(config->policy == PolicyMode{.audit = true, .reject = true});
+  CHECK(config->algorithm == Algorithm::kMaglev);
   CHECK(!config->socket_balancing);
   CHECK(config->cgroup == "/sys/fs/cgroup/machine");
   using std::chrono::seconds;
@@ -193,6 +195,7 @@ TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
       {"xdp: on\n", "line 1: xdp must be off, auto, native or generic, not \"on\""},
       {"policy: {audit: maybe}\n", "line 1: audit must be true or false"},
       {"policy: true\n", "policy must be a mapping"},
+      {"algorithm: best\n", "algorithm must be random or maglev, not \"best\""},
       {"timeouts: {icmp: 5}\n", "line 1: icmp must be a duration"},
       {"timeouts: {icmp: 0s}\n", "must be a duration of at least one second"},
       {"timeouts: {icmp: -5s}\n", "must be a duration"},

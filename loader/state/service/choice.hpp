@@ -18,6 +18,7 @@ namespace sluice::loader::state::service {
 struct Here {
   std::string node;
   std::string zone;  ///< empty: in none
+  bool operator==(const Here&) const = default;
 };
 
 /// An endpoint of one port of a Service.

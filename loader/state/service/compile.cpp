@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "loader/state/service/maglev.hpp"
+#include "loader/state/service/wishes.hpp"
 
 namespace sluice::loader::state::service {
 namespace {
@@ -20,15 +22,13 @@ class Compiler {
  public:
   Compiler(const kube::Object& object, const kube::Service& service,
            const std::vector<const kube::EndpointSlice*>& slices, const NodeView& node)
-      : service_(service), slices_(slices), node_(node) {
-    const auto wish = object.annotations.find(kAlgorithm);
-    maglev_ = wish != object.annotations.end() && wish->second == "maglev";
-  }
+      : service_(service), slices_(slices), node_(node), wishes_(wishes_of(object, node.algorithm)) {}
 
   WantedService run() {
     wanted_.affinity_s = service_.affinity_seconds;
     wanted_.ports = service_.ports.size();
     wanted_.source_ranges = service_.source_ranges;
+    wanted_.warnings = wishes_.warnings;
     for (std::size_t index = 0; index < service_.ports.size(); index++)
       for (const bool v4 : {true, false}) add_port(static_cast<std::uint32_t>(index), v4);
     for (const Address& address : service_.cluster_ips) {
@@ -49,13 +49,23 @@ class Compiler {
     return found->second;
   }
 
-  /// Which slots a choice has: a row's index each, or Maglev's table over them.
-  [[nodiscard]] Slots slots(const std::vector<std::uint32_t>& rows, std::uint32_t index) const {
-    if (!maglev_) return rows;
+  [[nodiscard]] bool maglev() const { return wishes_.algorithm == Algorithm::kMaglev; }
+
+  /// Which slots a choice has: a row's index each, as often as its weight says, or Maglev's table over them.
+  [[nodiscard]] Slots slots(const std::vector<std::uint32_t>& rows, std::vector<unsigned> weights,
+                            std::uint32_t index) const {
+    unsigned common = 0;
+    for (const unsigned weight : weights) common = std::gcd(common, weight);
+    for (unsigned& weight : weights) weight /= common;
+    Slots table;
+    if (!maglev()) {
+      for (std::size_t i = 0; i < rows.size(); i++) table.insert(table.end(), weights[i], rows[i]);
+      return table;
+    }
     std::vector<std::string> names;
     for (const std::uint32_t row : rows)
       names.push_back(wanted_.rows[row].address.text() + " " + std::to_string(wanted_.rows[row].ports[index].port));
-    Slots table = maglev_table(names);
+    table = maglev_table(names, weights);
     for (std::uint32_t& slot : table) slot = rows[slot];
     return table;
   }
@@ -74,11 +84,15 @@ class Compiler {
     PortChoice choice;
     const auto take = [&](bool local_only) {
       std::vector<std::uint32_t> chosen;
+      std::vector<unsigned> weights;
       for (const std::size_t i : choose(all, local_only, node_.here)) {
+        const unsigned weight = wishes_.weights.of(*all[i].from);
+        if (weight == 0) continue;
         chosen.push_back(rows[i]);
+        weights.push_back(weight);
         wanted_.rows[rows[i]].ports[index].state = maps::BACKEND_SERVING;
       }
-      return slots(chosen, index);
+      return slots(chosen, std::move(weights), index);
     };
     choice.cluster = take(false);
     const bool asks_local = service_.internal_policy == Policy::kLocal || service_.external_policy == Policy::kLocal;
@@ -94,7 +108,7 @@ class Compiler {
     frontend.key.port = maps::be16::from_host(port);
     frontend.key.proto = static_cast<__u8>(service_.ports[index].protocol);
     frontend.port_index = index;
-    frontend.flags = flags | (maglev_ ? SERVICE_MAGLEV : 0);
+    frontend.flags = flags | (maglev() ? SERVICE_MAGLEV : 0);
     frontend.inside = inside == Policy::kLocal ? choice.local : choice.cluster;
     frontend.outside = outside == Policy::kLocal ? choice.local : choice.cluster;
     if (inside == Policy::kLocal && choice.somewhere) frontend.flags |= SERVICE_DROP_INSIDE;
@@ -131,7 +145,7 @@ class Compiler {
   const kube::Service& service_;
   const std::vector<const kube::EndpointSlice*>& slices_;
   const NodeView& node_;
-  bool maglev_ = false;
+  Wishes wishes_;
   WantedService wanted_;
   std::map<std::pair<Address, unsigned>, std::uint32_t> index_;
 };

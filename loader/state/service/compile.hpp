@@ -45,10 +45,8 @@ struct WantedService {
   std::vector<EndpointRow> rows;
   std::vector<WantedFrontend> frontends;
   std::vector<Prefix> source_ranges;
+  std::vector<std::string> warnings;  ///< what of it cannot be done as it says
 };
-
-/// The annotation that chooses how new connections are spread: "random" (the default) or "maglev".
-inline constexpr const char* kAlgorithm = "sluice.dev/algorithm";
 
 WantedService compile(const kube::Object& object, const kube::Service& service,
                       const std::vector<const kube::EndpointSlice*>& slices, const NodeView& node);

@@ -1,6 +1,8 @@
 #include "loader/state/service/maglev.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <numeric>
 
 namespace sluice::loader::state::service {
 namespace {
@@ -29,21 +31,31 @@ std::uint32_t maglev_size(std::size_t backends) {
   return size;
 }
 
-std::vector<std::uint32_t> maglev_table(const std::vector<std::string>& names) {
+std::vector<std::uint32_t> maglev_table(const std::vector<std::string>& names, const std::vector<unsigned>& weights) {
   if (names.empty()) return {};
-  const std::uint32_t size = maglev_size(names.size());
+  // Where weights are far apart, the small ones need slots to be told apart by; without an end they would need too
+  // many.
+  constexpr std::size_t kMostForWeights = 8;
+  const auto sum = std::accumulate(weights.begin(), weights.end(), std::size_t{0});
+  const std::uint32_t size = maglev_size(std::clamp(sum, names.size(), kMostForWeights * names.size()));
+  const unsigned heaviest = weights.empty() ? 1 : *std::ranges::max_element(weights);
   constexpr std::uint32_t kEmpty = UINT32_MAX;
   struct Order {
     std::uint32_t next, skip;
+    unsigned weight, turns = 0;  ///< turns: in parts of `heaviest`
   };
   std::vector<Order> orders;
   for (const std::string& name : names)
-    orders.push_back(
-        {static_cast<std::uint32_t>(hash(name, 1) % size), static_cast<std::uint32_t>(hash(name, 2) % (size - 1) + 1)});
+    orders.push_back({.next = static_cast<std::uint32_t>(hash(name, 1) % size),
+                      .skip = static_cast<std::uint32_t>(hash(name, 2) % (size - 1) + 1),
+                      .weight = weights.empty() ? 1 : weights[orders.size()]});
   std::vector<std::uint32_t> table(size, kEmpty);
   for (std::uint32_t filled = 0; filled < size;) {
     for (std::uint32_t backend = 0; backend < orders.size() && filled < size; backend++) {
       Order& order = orders[backend];
+      order.turns += order.weight;
+      if (order.turns < heaviest) continue;
+      order.turns -= heaviest;
       while (table[order.next] != kEmpty) order.next = (order.next + order.skip) % size;
       table[order.next] = backend;
       filled++;

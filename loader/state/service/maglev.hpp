@@ -13,8 +13,10 @@ namespace sluice::loader::state::service {
 /// every flow.
 std::uint32_t maglev_size(std::size_t backends);
 
-/// For each slot an index into `names`, which tell backends apart (an address with its port) and must differ. Nodes
-/// with the same names in the same order have the same table. Empty where there are none.
-std::vector<std::uint32_t> maglev_table(const std::vector<std::string>& names);
+/// For each slot an index into `names`, which tell backends apart (an address with its port) and must differ.
+/// `weights`, one for each, none 0: how many slots a backend has against the others; empty: all alike. Nodes with the
+/// same names in the same order have the same table. Empty where there are none.
+std::vector<std::uint32_t> maglev_table(const std::vector<std::string>& names,
+                                        const std::vector<unsigned>& weights = {});
 
 }  // namespace sluice::loader::state::service

@@ -5,10 +5,10 @@
 #include <cstring>
 #include <optional>
 
-#include "loader/state/service/array.hpp"
 #include "loader/state/service/compile.hpp"
 #include "maps/bytes.hpp"
 #include "maps/runtime.h"
+#include "maps/array.hpp"
 #include "maps/trie_key.hpp"
 
 namespace sluice::loader::state::service {
@@ -43,8 +43,8 @@ struct Services::Compiled {
 struct Services::Maps {
   maps::Services services;
   maps::SourceRanges source_ranges;
-  MappedArray<std::uint32_t> slots;
-  MappedArray<maps::backend> backends;
+  maps::MappedArray<std::uint32_t> slots;
+  maps::MappedArray<maps::backend> backends;
   maps::Mapped<maps::runtime> runtime;
   std::uint32_t services_capacity, source_ranges_capacity;
 };
@@ -78,7 +78,8 @@ struct Services::State {
     const auto found = services.find(id);
     return found != services.end() ? &found->second : nullptr;
   }
-  Result<std::map<kube::ObjectId, Compiled>> compile_dirty(const Cluster& cluster, const NodeView& view);
+  Result<std::map<kube::ObjectId, Compiled>> compile_dirty(const Cluster& cluster, const NodeView& view,
+                                                           Report& report);
   void write_backends(const Compiled& fresh, Report& report);
   Result<void> put_frontends(const kube::ObjectId& id, const Compiled& fresh, Report& report);
   Result<void> erase_frontends(const Frontends& old, const SourceRanges& ranges, const Compiled& fresh, Report& report);
@@ -96,8 +97,8 @@ Result<Services> Services::open(const Root& root) {
   auto source_ranges = TRY(maps::open<maps::SourceRanges>(root.maps()));
   const auto slots_map = TRY(maps::open<maps::BackendSlots>(root.maps()));
   const auto backends_map = TRY(maps::open<maps::Backends>(root.maps()));
-  auto slots = TRY(MappedArray<std::uint32_t>::open(slots_map.fd(), TRY(slots_map.capacity())));
-  auto backends = TRY(MappedArray<maps::backend>::open(backends_map.fd(), TRY(backends_map.capacity())));
+  auto slots = TRY(maps::MappedArray<std::uint32_t>::open(slots_map.fd(), TRY(slots_map.capacity())));
+  auto backends = TRY(maps::MappedArray<maps::backend>::open(backends_map.fd(), TRY(backends_map.capacity())));
   auto runtime = TRY(maps::Mapped<maps::runtime>::open(TRY(maps::open<maps::Runtime>(root.maps())).fd()));
   const std::uint32_t services_capacity = TRY(services.capacity());
   const std::uint32_t ranges_capacity = TRY(source_ranges.capacity());
@@ -265,7 +266,8 @@ void Services::State::give_back(const Compiled& gone, const Compiled* stays) {
 
 /// All that is to be written, compiled and numbered. An error has changed nothing.
 Result<std::map<kube::ObjectId, Services::Compiled>> Services::State::compile_dirty(const Cluster& cluster,
-                                                                                    const NodeView& view) {
+                                                                                    const NodeView& view,
+                                                                                    Report& report) {
   std::map<kube::ObjectId, Compiled> fresh;
   std::set<std::uint32_t> used;
   for (const auto& [id, compiled] : services) used.insert(compiled.id);
@@ -309,6 +311,7 @@ void Services::State::write_backends(const Compiled& fresh, Report& report) {
       wanted.flags = row.local ? BACKEND_LOCAL : 0;
       wanted.service = fresh.id;
       maps::backend& there = maps.backends[first + index];
+    report.warnings.insert(report.warnings.end(), wanted.warnings.begin(), wanted.warnings.end());
       if (maps::same_bytes(there, wanted)) continue;
       there = wanted;
       report.written++;
@@ -386,7 +389,7 @@ Result<Report> Services::update(const Cluster& cluster, const std::vector<kube::
   Report report;
   if (state.dirty.empty() && !state.adopted) return report;
 
-  auto fresh = TRY(state.compile_dirty(cluster, node));
+  auto fresh = TRY(state.compile_dirty(cluster, node, report));
   report.services = fresh.size();
   for (const auto& [id, compiled] : fresh) state.write_backends(compiled, report);
   for (const auto& [id, compiled] : fresh) TRY(state.put_frontends(id, compiled, report));
@@ -413,6 +416,11 @@ Result<Report> Services::update(const Cluster& cluster, const std::vector<kube::
   TRY(state.forget_adopted(report));
   if (state.services.empty()) __atomic_store_n(&state.maps.runtime->has_services, 0, __ATOMIC_SEQ_CST);
   state.dirty.clear();
+std::uint32_t Services::number_of(const kube::ObjectId& id) const {
+  const Compiled* known = state_->before(id);
+  return known != nullptr ? known->id : 0;
+}
+
   state.node = node;
   if (report.written > 0) maps::advance_epoch(*state.maps.runtime);
   return report;

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "loader/config.hpp"
 #include "loader/root.hpp"
 #include "loader/state/cluster.hpp"
 #include "loader/state/service/choice.hpp"
@@ -26,15 +27,15 @@ namespace sluice::loader::state::service {
 /// What there is of this node's own.
 struct NodeView {
   Here here;
-  std::vector<Address> addresses;  ///< where node ports are
-  bool operator==(const NodeView& other) const {
-    return here.node == other.here.node && here.zone == other.here.zone && addresses == other.addresses;
-  }
+  std::vector<Address> addresses;            ///< where node ports are
+  Algorithm algorithm = Algorithm::kRandom;  ///< of Services that do not name one
+  bool operator==(const NodeView& other) const = default;
 };
 
 struct Report {
-  std::size_t services = 0;  ///< that were compiled anew
-  std::size_t written = 0;   ///< elements of maps
+  std::size_t services = 0;           ///< that were compiled anew
+  std::size_t written = 0;            ///< elements of maps
+  std::vector<std::string> warnings;  ///< what of those Services cannot be done as they say, a sentence each
 };
 
 class Services {
@@ -50,6 +51,9 @@ class Services {
   /// all of the cluster). E2BIG: a map has no room; the message names its key in sluice.yaml, nothing was changed, and
   /// the next call tries again.
   Result<Report> update(const Cluster& cluster, const std::vector<kube::ObjectId>& changed, const NodeView& node);
+
+  /// What the maps know the Service by (struct service.id); 0: it is in none of them.
+  [[nodiscard]] std::uint32_t number_of(const kube::ObjectId& id) const;
 
  private:
   struct Maps;

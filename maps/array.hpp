@@ -8,14 +8,14 @@
 
 #include "maps/map.hpp"
 
-namespace sluice::loader::state::service {
+namespace sluice::maps {
 
 template <typename Value>
 class MappedArray {
  public:
   static Result<MappedArray> open(const Fd& map, std::uint32_t capacity) {
     const std::size_t size = std::size_t{capacity} * kStride;
-    return MappedArray(static_cast<char*>(TRY(maps::raw::map_memory(map, size))), capacity);
+    return MappedArray(static_cast<char*>(TRY(raw::map_memory(map, size))), capacity);
   }
   MappedArray(MappedArray&& other) noexcept
       : memory_(std::exchange(other.memory_, nullptr)), capacity_(other.capacity_) {}
@@ -25,7 +25,7 @@ class MappedArray {
     return *this;
   }
   ~MappedArray() {
-    if (memory_ != nullptr) maps::raw::unmap_memory(memory_, std::size_t{capacity_} * kStride);
+    if (memory_ != nullptr) raw::unmap_memory(memory_, std::size_t{capacity_} * kStride);
   }
 
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
@@ -41,4 +41,4 @@ class MappedArray {
   std::uint32_t capacity_;
 };
 
-}  // namespace sluice::loader::state::service
+}  // namespace sluice::maps
