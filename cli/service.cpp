@@ -46,6 +46,7 @@ const loader::state::service::ServiceRecord* ServiceWords::find(std::uint32_t nu
 
 std::string ServiceWords::of(std::uint32_t number) const {
   if (number == 0) return "";
+  if ((number & HOST_PORT_SERVICE) != 0) return "host port";
   const auto* known = find(number);
   return known != nullptr ? known->service : fmt::format("number {}", number);
 }

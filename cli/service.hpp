@@ -24,7 +24,7 @@ class ServiceWords {
   static ServiceWords or_say_why(const loader::Root& root);
 
   [[nodiscard]] bool knows(std::uint32_t number) const;
-  /// "default/web", "number 7" where nobody says more; empty for 0.
+  /// "default/web", "host port", "number 7" where nobody says more; empty for 0.
   [[nodiscard]] std::string of(std::uint32_t number) const;
   /// Null: not known.
   [[nodiscard]] const loader::state::service::ServiceRecord* find(std::uint32_t number) const;

@@ -116,6 +116,7 @@ Result<json> attach(const Request& request, const Scope& scope, const Settings& 
   const auto routing = TRY(as(Code::kNetwork, furnish_pod(netns, ends.pod_ifindex, settings, attachment, assignment)));
   TRY(make_known(datapath, host, attachment));
   TRY(as(Code::kNetwork, route_to_pod(host, ends.host_ifindex, attachment.addresses, attachment.pod_mac)));
+  TRY(open_host_ports(scope.root, host, attachment));
 
   attachment.policy_table = routing.policy_table;
   attachment.complete = true;

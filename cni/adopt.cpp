@@ -104,6 +104,7 @@ Result<nlohmann::json> adopt(const Request& request, const Scope& scope, const S
   TRY(attach_programs(datapath, attachment, node.attach));
   TRY(as(Code::kNetwork, introduce(host, pod, pair, attachment.addresses)));
   TRY(make_known(datapath, host, attachment));
+  TRY(open_host_ports(scope.root, host, attachment));
   attachment.complete = true;
   TRY(lock.write(attachment));
   TRY(await_policy(datapath, attachment));

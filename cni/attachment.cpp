@@ -44,6 +44,7 @@ Attachment plan(const Request& request, const Scope& scope, const Settings& sett
   attachment.mtu = node.mtu;
   attachment.through_stack = settings.through_stack;
   attachment.shaped = settings.ingress.bits_per_second != 0;
+  attachment.host_ports = settings.host_ports;
   attachment.ipam_type = scope.ipam_type;
   if (!scope.ipam_type.empty()) attachment.ipam_config = request.config.dump();
   return attachment;

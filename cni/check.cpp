@@ -9,6 +9,7 @@
 #include "cni/interface.hpp"
 #include "cni/json.hpp"
 #include "cni/result.hpp"
+#include "loader/program/host_ports.hpp"
 #include "loader/state/ipam.hpp"
 
 namespace sluice::cni {
@@ -142,6 +143,16 @@ Result<void> check_datapath(const loader::Root& root, const Attachment& attachme
   return {};
 }
 
+Result<void> check_host_ports(const loader::Root& root, Netlink& host, const Attachment& attachment,
+                              const Settings& settings) {
+  if (settings.host_ports.empty()) return {};
+  const auto ports = TRY(as(Code::kDatapath, loader::program::HostPorts::open(root)));
+  const auto node = TRY(as(Code::kNetwork, loader::program::node_addresses(host)));
+  const auto missing = TRY(as(Code::kDatapath, ports.missing(settings.host_ports, attachment.addresses, node)));
+  if (missing) return broken(*missing);
+  return {};
+}
+
 /// What is not reserved may be another pod's tomorrow.
 Result<void> check_own_addresses(const loader::Root& root, const Attachment& attachment) {
   const loader::state::Ipam ipam(root);
@@ -172,6 +183,7 @@ Result<nlohmann::json> check(const Request& request) {
   auto host = TRY(as(Code::kNetwork, Netlink::open()));
   TRY(check_host(host, *attachment));
   TRY(check_datapath(scope.root, *attachment));
+  TRY(check_host_ports(scope.root, host, *attachment, settings));
   if (attachment->adopted) return nlohmann::json(nullptr);  // the addresses are the earlier plugin's
   if (attachment->ipam_type.empty()) TRY(check_own_addresses(scope.root, *attachment));
   if (!attachment->ipam_type.empty()) (void)TRY(run(delegate_of(request, attachment->ipam_type), "CHECK"));

@@ -5,12 +5,14 @@
 #include <thread>
 
 #include "cni/error.hpp"
+#include "loader/program/host_ports.hpp"
 
 namespace sluice::cni {
 
 using loader::AttachMode;
 using loader::program::Datapath;
 using loader::program::Endpoint;
+using loader::program::HostPorts;
 using loader::state::Attachment;
 
 namespace {
@@ -54,6 +56,15 @@ Result<void> make_known(Datapath& datapath, loader::net::Netlink& host, const At
     TRY(as(Code::kDatapath, datapath.put_endpoint(address, endpoint)));
   }
   return {};
+}
+
+Result<void> open_host_ports(const loader::Root& root, loader::net::Netlink& host, const Attachment& attachment) {
+  if (attachment.host_ports.empty()) return {};
+  auto ports = TRY(as(Code::kDatapath, HostPorts::open(root)));
+  const auto node = TRY(as(Code::kNetwork, loader::program::node_addresses(host)));
+  auto put = ports.put(attachment.host_ports, attachment.addresses, node);
+  if (put.failed_with(EADDRINUSE)) return with_code(Code::kPortTaken, put.error());
+  return as(Code::kDatapath, put);
 }
 
 Result<void> await_policy(Datapath& datapath, const Attachment& attachment) {

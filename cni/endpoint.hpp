@@ -22,6 +22,10 @@ Result<void> attach_programs(loader::program::Datapath& datapath, const loader::
 Result<void> make_known(loader::program::Datapath& datapath, loader::net::Netlink& host,
                         const loader::state::Attachment& attachment);
 
+/// Opens the attachment's host ports. kPortTaken: one is another pod's, or a Service's.
+Result<void> open_host_ports(const loader::Root& root, loader::net::Netlink& host,
+                             const loader::state::Attachment& attachment);
+
 /// Where an agent looks after policy: waits until it has given the pod its own, ten seconds at most. kTryAgain: it has
 /// not.
 Result<void> await_policy(loader::program::Datapath& datapath, const loader::state::Attachment& attachment);

@@ -49,6 +49,8 @@ const char* advice(int code) {
       return "Put Sluice first in the plugin list, or after a plugin that makes a routed veth pair, such as ptp.";
     case Code::kDelegate:
       return "The IPAM plugin that the configuration names did not do its part.";
+    case Code::kPortTaken:
+      return "Ask for another host port, or wait until the one who has it is gone; 'bpfctl service list' shows who.";
   }
   return "The IPAM plugin that the configuration names reported this.";
 }

@@ -30,6 +30,7 @@ enum class Code : int {
   kAttached = 105,          ///< ADD of what is attached already
   kForeignInterface = 106,  ///< an earlier plugin made an interface that Sluice cannot serve
   kDelegate = 107,          ///< the IPAM plugin could not be run, or answered nonsense
+  kPortTaken = 108,         ///< a host port that was asked for is another pod's, or a Service's
 };
 
 /// An error that the runtime is told as `code`. `message` is the sentence from the task to the cause.

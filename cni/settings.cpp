@@ -1,11 +1,14 @@
 #include "cni/settings.hpp"
 
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <string_view>
 
 #include "cni/error.hpp"
 #include "cni/json.hpp"
+#include "maps/names.hpp"
 
 namespace sluice::cni {
 
@@ -114,15 +117,52 @@ Result<Rate> parse_rate(const json& bandwidth, const char* rate_key, const char*
   return Rate{static_cast<std::uint64_t>(rate), static_cast<std::uint64_t>(burst)};
 }
 
+Result<std::uint16_t> parse_port(const json& mapping, const char* key, std::int64_t least) {
+  const auto port = TRY(get_integer(mapping, key));
+  if (!port || *port < least || *port > UINT16_MAX) {
+    return bad_config(key, "is not a port from " + std::to_string(least) + " to 65535");
+  }
+  return static_cast<std::uint16_t>(*port);
+}
+
+Result<std::uint8_t> parse_protocol(const json& mapping) {
+  const auto word = TRY(get_string(mapping, "protocol")).value_or("tcp");
+  const auto proto = maps::protocol_of(word);
+  if (!proto || (*proto != IPPROTO_TCP && *proto != IPPROTO_UDP && *proto != IPPROTO_SCTP)) {
+    return bad_config("protocol", "is '" + word + "', not tcp, udp or sctp");
+  }
+  return *proto;
+}
+
+Result<loader::HostPort> parse_host_port(const json& mapping) {
+  if (!mapping.is_object()) return bad_config("each of them", "must be an object");
+  loader::HostPort port;
+  port.host_port = TRY(parse_port(mapping, "hostPort", 0));
+  port.container_port = TRY(parse_port(mapping, "containerPort", 1));
+  port.proto = TRY(parse_protocol(mapping));
+  const auto text = TRY(get_string(mapping, "hostIP")).value_or("");
+  if (text.empty()) return port;
+  const auto address = Address::parse(text);
+  if (!address) return bad_config("hostIP", address.error().message);
+  if (*address != Address() && address->text() != "0.0.0.0") port.host_ip = *address;
+  return port;
+}
+
+/// As the portmap plugin has them; those with hostPort 0 ask for nothing.
+Result<std::vector<loader::HostPort>> parse_host_ports(const json& runtime) {
+  std::vector<loader::HostPort> ports;
+  for (const auto& mapping : TRY(get_array(runtime, "portMappings")).value_or(json::array())) {
+    const auto port = TRY(parse_host_port(mapping).context("portMappings"));
+    if (port.host_port != 0) ports.push_back(port);
+  }
+  return ports;
+}
+
 Result<void> parse_runtime_config(const json& config, Settings& settings) {
   const auto runtime = TRY(get_object(config, "runtimeConfig"));
   if (!runtime) return {};
   settings.mac = TRY(parse_mac(*runtime));
-  if (!TRY(get_array(*runtime, "portMappings").context("runtimeConfig")).value_or(json::array()).empty()) {
-    // To take them silently would leave ports closed that the runtime believes open.
-    return failure(Code::kUnsupportedField,
-                   "runtimeConfig: portMappings: are the portmap plugin's, which goes behind sluice-cni in the list");
-  }
+  settings.host_ports = TRY(parse_host_ports(*runtime).context("runtimeConfig"));
   if (const auto bandwidth = TRY(get_object(*runtime, "bandwidth").context("runtimeConfig"))) {
     settings.ingress = TRY(parse_rate(*bandwidth, "ingressRate", "ingressBurst").context("runtimeConfig: bandwidth"));
     settings.egress = TRY(parse_rate(*bandwidth, "egressRate", "egressBurst").context("runtimeConfig: bandwidth"));

@@ -10,6 +10,7 @@
 
 #include "cni/request.hpp"
 #include "loader/config.hpp"
+#include "loader/host_port.hpp"
 #include "loader/root.hpp"
 #include "maps/address.hpp"
 #include "maps/result.hpp"
@@ -45,6 +46,7 @@ struct Settings {
   std::optional<Mac> mac;
   Rate ingress;  ///< what the pod receives
   Rate egress;   ///< what the pod sends
+  std::vector<loader::HostPort> host_ports;
 
   /// Errors: kBadConfig and kUnsupportedField, which name the key and its value; kBadEnvironment for CNI_ARGS.
   static Result<Settings> parse(const Request& request);

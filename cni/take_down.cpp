@@ -10,6 +10,7 @@
 #include "loader/net/netlink.hpp"
 #include "loader/net/netns.hpp"
 #include "loader/program/datapath.hpp"
+#include "loader/program/host_ports.hpp"
 #include "loader/state/ipam.hpp"
 
 namespace sluice::cni {
@@ -66,6 +67,13 @@ Result<void> remove_interface(std::optional<Datapath>& datapath, const Attachmen
   return datapath->detach_pod(attached_to, attachment.host_ifname);
 }
 
+/// Before the endpoints: whoever asks a port that is closed is told so.
+Result<void> close_host_ports(const loader::Root& root, const Attachment& attachment) {
+  auto ports = TRY(loader::program::HostPorts::open(root));
+  if (attachment.addresses.empty()) return ports.erase_dead();
+  return ports.erase(attachment.addresses);
+}
+
 Result<void> give_back(const loader::Root& root, const loader::state::LockedAttachment& lock,
                        const Attachment& attachment, const std::string& path) {
   if (!attachment.ipam_type.empty()) {
@@ -107,7 +115,10 @@ Result<void> take_down(const loader::Root& root, const loader::state::LockedAtta
   } else if (!opened.failed_with(ENOENT)) {
     note(as(Code::kDatapath, Result<void>(opened.error())));
   }
+  if (datapath && !attachment.addresses.empty()) note(as(Code::kDatapath, close_host_ports(root, attachment)));
   note(as(Code::kDatapath, forget(datapath, attachment)));
+  // Of an attachment without a record nobody knows the ports: those that lead to no pod any more are its.
+  if (datapath && attachment.addresses.empty()) note(as(Code::kDatapath, close_host_ports(root, attachment)));
   note(as(Code::kNetwork, unroute(attachment)));
   note(as(Code::kNetwork, remove_interface(datapath, attachment)));
   // Addresses last: the next pod that gets one must not meet anything of this one.

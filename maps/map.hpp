@@ -70,6 +70,11 @@ class Map {
     return raw::update_all(fd_, keys.data(), sizeof(Key), values.data(), sizeof(Value), elements.size(), done);
   }
 
+  /// Writes a new element. EEXIST: there is one. E2BIG: the map is full.
+  Result<void> insert(const Key& key, const Value& value) {
+    return raw::update(fd_, &key, &value, 1 /* BPF_NOEXIST */);
+  }
+
   /// Writes over an old one. ENOENT: it is not there.
   Result<void> replace(const Key& key, const Value& value) { return raw::update(fd_, &key, &value, 2 /* BPF_EXIST */); }
 

@@ -1,4 +1,4 @@
-/* Services: a frontend (address, port, protocol) and what is behind it. Written by the agent only.
+/* Services: a frontend (address, port, protocol) and what is behind it. Written by the agent; host ports by the plugin.
  *
  *   services       hash: frontend -> which slots it chooses from, and its switches
  *   backend_slots  array: slot -> backend. A frontend has a run of slots: as many as backends, or more where weights or
@@ -9,13 +9,21 @@
  *   affinity       LRU: {client, service id} -> endpoint (sessionAffinity: ClientIP); written by the datapath
  *
  * Order of writing: backends, then slots in a new run, then the frontend, which one update switches; removal is the other
- * way round. So a packet meets the old choice or the new one, never a part of each. */
+ * way round. So a packet meets the old choice or the new one, never a part of each.
+ *
+ * A host port (CNI "portMappings") is a port of the node that leads to one pod. The plugin writes it while no agent needs to
+ * run, so it has numbers that the agent gives to nobody: the last HOST_PORTS_OF(capacities) backends and as many slots are
+ * host ports'. The one with index i has the backend and the slot that are i + 1 before the end of their arrays, and the
+ * Service number HOST_PORT_SERVICE | i. It is in use where its backend is. */
 #ifndef SLUICE_MAPS_SERVICE_H
 #define SLUICE_MAPS_SERVICE_H
 
 #include "maps/types.h"
 
 SLUICE_LAYOUTS_BEGIN
+
+#define HOST_PORT_SERVICE              0x80000000U
+#define HOST_PORTS_OF(backends, slots) (((backends) < (slots) ? (backends) : (slots)) / 16)
 
 /* services: key. Port 0 with protocol 0 is a ClusterIP as a whole: its ports without a Service are refused by it. */
 struct service_key {

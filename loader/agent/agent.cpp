@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "loader/agent/attachment_watch.hpp"
+#include "loader/agent/host_ports.hpp"
 #include "loader/agent/http.hpp"
 #include "loader/agent/objects.hpp"
 #include "loader/agent/status.hpp"
@@ -45,6 +46,7 @@ struct Agent {
   Objects objects;
   AttachmentWatch attachments;
   std::string deny_problem;               ///< why the deny list was not taken over, the last time
+  std::string host_ports_failure;         ///< of the last look at them, which is logged once
   sd_event_source* write_down = nullptr;  ///< a timer that is set while something has to be written down
 
   Result<void> reload() {
@@ -103,6 +105,10 @@ struct Agent {
     tell(program::repair_uplinks(root, config), "look after the uplinks");
     tell(program::repair_xdp(root, config), "look after the uplinks' XDP hooks");
     follow_deny_list();
+    const auto renewed = renew_host_ports(root);
+    const std::string failure = renewed ? "" : renewed.error().message;
+    if (!failure.empty() && failure != host_ports_failure) spdlog::error("msg=\"look after host ports: {}\"", failure);
+    host_ports_failure = failure;
     tell(program::repair_socket_hooks(root, config), "look after the hooks of sockets");
   }
 

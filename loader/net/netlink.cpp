@@ -250,15 +250,16 @@ Result<void> Netlink::add_address(int ifindex, const Prefix& address) {
 Result<std::vector<Prefix>> Netlink::addresses(int ifindex) {
   ifaddrmsg header{};
   header.ifa_index = static_cast<unsigned>(ifindex);
-  return socket_->dump<Prefix>(
-      [&] { return dump_request(RTM_GETADDR, header); }, "list addresses of device " + std::to_string(ifindex),
-      [=](nl_object* object, auto& found) {
-        auto* const address = reinterpret_cast<rtnl_addr*>(object);
-        if (auto local = prefix_of(rtnl_addr_get_local(address)); local && rtnl_addr_get_ifindex(address) == ifindex) {
-          local->length = static_cast<unsigned>(rtnl_addr_get_prefixlen(address));
-          found.push_back(*local);
-        }
-      });
+  return socket_->dump<Prefix>([&] { return dump_request(RTM_GETADDR, header); },
+                               "list addresses of device " + std::to_string(ifindex),
+                               [=](nl_object* object, auto& found) {
+                                 auto* const address = reinterpret_cast<rtnl_addr*>(object);
+                                 const bool wanted = ifindex == 0 || rtnl_addr_get_ifindex(address) == ifindex;
+                                 if (auto local = prefix_of(rtnl_addr_get_local(address)); local && wanted) {
+                                   local->length = static_cast<unsigned>(rtnl_addr_get_prefixlen(address));
+                                   found.push_back(*local);
+                                 }
+                               });
 }
 
 namespace {

@@ -103,6 +103,7 @@ class Netlink {
   /// EEXIST: it is there already. Host bits are kept. IPv6 addresses are added without duplicate address detection
   /// (IFA_F_NODAD).
   Result<void> add_address(int ifindex, const Prefix& address);
+  /// 0: of all devices.
   Result<std::vector<Prefix>> addresses(int ifindex);
 
   /// Replaces a route of the same table to the same destination.

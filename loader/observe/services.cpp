@@ -88,6 +88,7 @@ Result<ServiceMaps> ServiceMaps::read(const Root& root) {
 }
 
 std::string frontend_type(const ServiceFrontend& frontend, const ServiceRecord* record) {
+  if ((frontend.service & HOST_PORT_SERVICE) != 0) return "HostPort";
   if ((frontend.flags & SERVICE_NODE_PORT) != 0) return "NodePort";
   if ((frontend.flags & SERVICE_OUTSIDE) == 0) return "ClusterIP";
   if (record != nullptr && has(record->balancers, frontend.end.address)) return "LoadBalancer";
@@ -96,6 +97,7 @@ std::string frontend_type(const ServiceFrontend& frontend, const ServiceRecord* 
 }
 
 std::string frontend_policy(const ServiceFrontend& frontend, const ServiceRecord* record) {
+  if ((frontend.service & HOST_PORT_SERVICE) != 0) return "";
   const bool outside = (frontend.flags & SERVICE_OUTSIDE) != 0;
   if (record != nullptr) return outside ? record->external_policy : record->internal_policy;
   if (outside) return (frontend.flags & SERVICE_KEEP_CLIENT) != 0 ? "Local" : "Cluster";

@@ -65,7 +65,7 @@ struct ServiceMaps {
   static Result<ServiceMaps> read(const Root& root);
 };
 
-/// "ClusterIP", "NodePort", "LoadBalancer", "ExternalIP"; without a record what the flags tell: one of the
+/// "ClusterIP", "NodePort", "LoadBalancer", "ExternalIP", "HostPort"; without a record what the flags tell: one of the
 /// first two, or "External".
 std::string frontend_type(const ServiceFrontend& frontend, const state::service::ServiceRecord* record);
 /// "Cluster" or "Local": the traffic policy that the frontend goes by; empty: not known.

@@ -15,6 +15,7 @@ constexpr std::chrono::milliseconds kPause{1};
 constexpr const char* kDatapath = "datapath.lock";
 constexpr const char* kEndpoints = "endpoints.lock";
 constexpr const char* kDenyList = "deny.lock";
+constexpr const char* kHostPorts = "host_ports.lock";
 
 Result<Fd> take(const Root& root, const char* name, int operation) {
   std::error_code error;
@@ -44,5 +45,7 @@ Result<Lock> Lock::exclusive(const Root& root) { return Lock(TRY(take(root, kDat
 Result<Lock> Lock::endpoints(const Root& root) { return Lock(TRY(take(root, kEndpoints, LOCK_EX))); }
 
 Result<Lock> Lock::deny_list(const Root& root) { return Lock(TRY(take(root, kDenyList, LOCK_EX))); }
+
+Result<Lock> Lock::host_ports(const Root& root) { return Lock(TRY(take(root, kHostPorts, LOCK_EX))); }
 
 }  // namespace sluice::loader::program

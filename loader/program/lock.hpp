@@ -19,6 +19,8 @@ class Lock {
   static Result<Lock> endpoints(const Root& root);
   /// For whoever reads the deny list and writes it, or the map that follows it.
   static Result<Lock> deny_list(const Root& root);
+  /// For whoever gives out the numbers of host ports (maps/service.h) or takes them back.
+  static Result<Lock> host_ports(const Root& root);
 
  private:
   explicit Lock(Fd file) : file_(std::move(file)) {}

@@ -34,6 +34,12 @@ std::optional<AttachmentKey> key_of(const fs::path& path) {
 std::string encode(const Attachment& attachment) {
   json addresses = json::array();
   for (const auto& address : attachment.addresses) addresses.push_back(address.text());
+  json ports = json::array();
+  for (const HostPort& port : attachment.host_ports)
+    ports.push_back({{"protocol", port.proto},
+                     {"hostIP", port.host_ip ? port.host_ip->text() : ""},
+                     {"hostPort", port.host_port},
+                     {"containerPort", port.container_port}});
   return json{{"containerID", attachment.key.container_id},
               {"ifname", attachment.key.ifname},
               {"complete", attachment.complete},
@@ -47,6 +53,7 @@ std::string encode(const Attachment& attachment) {
               {"podMac", attachment.pod_mac.text()},
               {"mtu", attachment.mtu},
               {"ips", addresses},
+              {"hostPorts", ports},
               {"throughStack", attachment.through_stack},
               {"shaped", attachment.shaped},
               {"policyTable", attachment.policy_table},
@@ -68,6 +75,23 @@ void read_into(T& value, const json& object, const char* key) {
   } else {
     if (found->is_string()) value = found->get<std::string>();
   }
+}
+
+/// nullopt: it cannot be understood.
+std::optional<HostPort> host_port_of(const json& item) {
+  if (!item.is_object()) return std::nullopt;
+  int proto = 0, host_port = 0, container_port = 0;
+  std::string host_ip;
+  read_into(proto, item, "protocol");
+  read_into(host_port, item, "hostPort");
+  read_into(container_port, item, "containerPort");
+  read_into(host_ip, item, "hostIP");
+  HostPort port{.proto = static_cast<std::uint8_t>(proto),
+                .host_ip = {},
+                .host_port = static_cast<std::uint16_t>(host_port),
+                .container_port = static_cast<std::uint16_t>(container_port)};
+  if (const auto address = Address::parse(host_ip)) port.host_ip = *address;
+  return port;
 }
 
 std::optional<Attachment> decode(const std::string& text) {
@@ -97,6 +121,8 @@ std::optional<Attachment> decode(const std::string& text) {
     const auto address = item.is_string() ? Address::parse(item.get<std::string>()) : refuse(EINVAL, "");
     if (address) attachment.addresses.push_back(*address);
   }
+  for (const auto& item : object.value("hostPorts", json::array()))
+    if (const auto port = host_port_of(item)) attachment.host_ports.push_back(*port);
   if (attachment.key.container_id.empty() || attachment.network.empty()) return std::nullopt;
   return attachment;
 }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "loader/host_port.hpp"
 #include "loader/root.hpp"
 #include "maps/address.hpp"
 #include "maps/fd.hpp"
@@ -39,6 +40,7 @@ struct Attachment {
   Mac pod_mac;
   int mtu = 0;
   std::vector<Address> addresses;
+  std::vector<HostPort> host_ports;
   bool through_stack = false;
   bool shaped = false;
   int policy_table = 0;     ///< of the pod's routing rules, where another interface has its default route; 0: none

@@ -152,8 +152,10 @@ TEST_CASE("200 ADDs killed at random moments leave nothing after GC, and no addr
   const auto before = host.remains();
   const auto file = host.root().prefix() / "config";
   const auto folder = (host.root().prefix() / "host-local").string();
+  // All of them the same ports: none may stay taken.
+  const json ports{{"portMappings", {{{"hostPort", 8080}, {"containerPort", 80}}}}};
   const json configs[] = {
-      host.config(), host.config({{"attach", "tcx"}}),
+      host.config({{"runtimeConfig", ports}}), host.config({{"attach", "tcx"}}),
       host.config({{"ipam", {{"type", "host-local"}, {"dataDir", folder}, {"subnet", "10.66.0.0/22"}}}})};
   std::minstd_rand random(3);
   std::set<Address> given{loader.netlink().addresses(2).value_or({}).front().address};

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <set>
 
+#include "maps/views.hpp"
+
 namespace sluice::test {
 
 namespace fs = std::filesystem;
@@ -144,6 +146,12 @@ std::string Host::remains() const {
   add_files(lines, root().pins() / "links");
   if (auto loaded = loader::program::Datapath::open(root())) {
     for (const auto& [address, endpoint] : must(loaded->endpoints())) lines.insert("endpoint " + address.text());
+    for (const auto& [key, value] : must(must(maps::open<maps::Services>(root().maps())).dump()))
+      lines.insert("host port " + std::to_string(key.port.to_host()) + " at " + Address(key.addr).text());
+    const auto backends = must(maps::open<maps::Backends>(root().maps()));
+    must(backends.each([&](std::uint32_t, const maps::backend& one) {
+      if (one.service != 0) lines.insert("port behind a host port of " + Address(one.addr).text());
+    }));
   }
   std::string text;
   for (const auto& line : lines) text += line + "\n";

@@ -91,7 +91,8 @@ class Host {
   /// GC of network "pods" where these are all that is valid.
   [[nodiscard]] Answer collect(const std::vector<const Container*>& valid) const;
 
-  /// All that attachments leave on a node, one a line: interfaces, reserved addresses, records, pins, endpoints.
+  /// All that attachments leave on a node, one a line: interfaces, reserved addresses, records, pins, endpoints, host
+  /// ports.
   [[nodiscard]] std::string remains() const;
   [[nodiscard]] loader::program::Datapath datapath() const;
   [[nodiscard]] loader::net::Netlink netlink() const { return must(loader::net::Netlink::open()); }

@@ -68,6 +68,21 @@ Result<NodeRecord> plan_node(const Object& object, const std::vector<NodeRecord>
   return record;
 }
 
+/// What a runtime makes of a Pod's host ports, added to the keys of the plugin's configuration.
+std::string with_host_ports(const std::string& plugin_config, const std::vector<loader::kube::ContainerPort>& ports) {
+  auto mappings = nlohmann::json::array();
+  for (const auto& port : ports)
+    if (port.host_port != 0)
+      mappings.push_back({{"hostPort", port.host_port},
+                          {"containerPort", port.port},
+                          {"protocol", text(port.protocol)},
+                          {"hostIP", port.host_ip ? port.host_ip->text() : ""}});
+  if (mappings.empty()) return plugin_config;
+  auto config = plugin_config.empty() ? nlohmann::json::object() : nlohmann::json::parse(plugin_config);
+  config["runtimeConfig"]["portMappings"] = std::move(mappings);
+  return config.dump();
+}
+
 Result<PodRecord> plan_pod(const Object& object, const std::vector<NodeRecord>& nodes,
                            const std::vector<PodRecord>& known) {
   const auto& pod = std::get<loader::kube::Pod>(object.body);
@@ -76,7 +91,7 @@ Result<PodRecord> plan_pod(const Object& object, const std::vector<NodeRecord>& 
     return wrong(object, "spec.nodeName: there is no Node " + pod.node_name);
   }
   PodRecord record{.pod = {object.id.ns, object.id.name}, .node = pod.node_name, .host_network = pod.host_network};
-  record.plugin_config = TRY(json_annotation(object, kPluginConfigAnnotation));
+  record.plugin_config = with_host_ports(TRY(json_annotation(object, kPluginConfigAnnotation)), pod.ports);
   if (const auto* present = find(known, &PodRecord::pod, record.pod);
       present != nullptr && present->ready && !present->same_object(record)) {
     return wrong(object, "node and network of a Pod that is there cannot change; delete it first");

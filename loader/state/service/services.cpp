@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <optional>
 
+#include "loader/program/lock.hpp"
 #include "loader/state/service/compile.hpp"
+#include "maps/array.hpp"
 #include "maps/bytes.hpp"
 #include "maps/runtime.h"
-#include "maps/array.hpp"
 #include "maps/trie_key.hpp"
 
 namespace sluice::loader::state::service {
@@ -47,7 +49,19 @@ struct Services::Maps {
   maps::MappedArray<maps::backend> backends;
   maps::Mapped<maps::runtime> runtime;
   std::uint32_t services_capacity, source_ranges_capacity;
+
+  /// How many backends, and slots, are the plugin's: the last ones.
+  [[nodiscard]] std::uint32_t host_ports() const { return HOST_PORTS_OF(backends.capacity(), slots.capacity()); }
+  /// Backends are the agent's up to here.
+  [[nodiscard]] std::uint32_t backends_end() const { return backends.capacity() - host_ports(); }
+  [[nodiscard]] bool has_host_ports() const {
+    for (std::uint32_t number = backends_end(); number < backends.capacity(); number++)
+      if (backends[number].service != 0) return true;
+    return false;
+  }
 };
+
+bool is_host_port(const maps::service& frontend) { return (frontend.id & HOST_PORT_SERVICE) != 0; }
 
 /// What a former process has left in the maps, until the first update has gone through it.
 struct Services::Adopted {
@@ -59,12 +73,14 @@ struct Services::Adopted {
 };
 
 struct Services::State {
+  Root root;
   Maps maps;
   Ranges ids, backends, slots;
   std::map<kube::ObjectId, Compiled> services;
   std::set<kube::ObjectId> dirty;
   std::optional<NodeView> node;
   std::optional<Adopted> adopted;
+  std::set<kube::ObjectId> blocked;  ///< Services with a frontend that is a host port: looked at again each time
 
   Result<void> adopt();
   std::optional<std::uint32_t> adopted_id(const WantedService& wanted, const std::set<std::uint32_t>& used) const;
@@ -81,7 +97,11 @@ struct Services::State {
   Result<std::map<kube::ObjectId, Compiled>> compile_dirty(const Cluster& cluster, const NodeView& view,
                                                            Report& report);
   void write_backends(const Compiled& fresh, Report& report);
-  Result<void> put_frontends(const kube::ObjectId& id, const Compiled& fresh, Report& report);
+  Result<void> put_frontends(const kube::ObjectId& id, Compiled& fresh, Report& report);
+  Result<bool> put_frontend(const kube::ObjectId& id, const maps::service_key& key, const maps::service& value,
+                            Report& report);
+  [[nodiscard]] Result<std::size_t> room() const;
+  Result<void> note_absence();
   Result<void> erase_frontends(const Frontends& old, const SourceRanges& ranges, const Compiled& fresh, Report& report);
   void forget_backends(const Compiled& old, const Compiled& fresh);
   Result<void> forget_adopted(Report& report);
@@ -102,14 +122,17 @@ Result<Services> Services::open(const Root& root) {
   auto runtime = TRY(maps::Mapped<maps::runtime>::open(TRY(maps::open<maps::Runtime>(root.maps())).fd()));
   const std::uint32_t services_capacity = TRY(services.capacity());
   const std::uint32_t ranges_capacity = TRY(source_ranges.capacity());
-  const std::uint32_t slot_count = slots.capacity(), backend_count = backends.capacity();
+  const std::uint32_t kept = HOST_PORTS_OF(backends.capacity(), slots.capacity());
+  const std::uint32_t slot_count = slots.capacity() - kept, backend_count = backends.capacity() - kept;
   // Number 0 is left out: a slot or a service without a number is none.
   auto state =
-      std::make_unique<State>(State{{std::move(services), std::move(source_ranges), std::move(slots),
+      std::make_unique<State>(State{root,
+                                    {std::move(services), std::move(source_ranges), std::move(slots),
                                      std::move(backends), std::move(runtime), services_capacity, ranges_capacity},
-                                    Ranges(1, UINT32_MAX),
+                                    Ranges(1, HOST_PORT_SERVICE),
                                     Ranges(1, backend_count),
                                     Ranges(1, slot_count),
+                                    {},
                                     {},
                                     {},
                                     {},
@@ -121,6 +144,7 @@ Result<Services> Services::open(const Root& root) {
 Result<void> Services::State::adopt() {
   Adopted found;
   TRY(maps.services.each([&](const maps::service_key& key, const maps::service& value) {
+    if (is_host_port(value)) return;
     found.frontends[key] = value;
     if (value.id != 0) (void)ids.take_at(value.id, 1);
     for (const maps::backend_table& table : {value.inside, value.outside})
@@ -129,7 +153,7 @@ Result<void> Services::State::adopt() {
   }));
   TRY(maps.source_ranges.each([&](const maps::source_range_key& key, std::uint32_t) { found.ranges.insert(key); }));
   if (!found.frontends.empty()) {
-    for (std::uint32_t number = 1; number < maps.backends.capacity(); number++) {
+    for (std::uint32_t number = 1; number < maps.backends_end(); number++) {
       const maps::backend& backend = maps.backends[number];
       if (backend.service == 0) continue;
       (void)backends.take_at(number, 1);
@@ -287,6 +311,7 @@ Result<std::map<kube::ObjectId, Services::Compiled>> Services::State::compile_di
     const auto* service = object != nullptr ? std::get_if<kube::Service>(&object->body) : nullptr;
     WantedService wanted;
     if (service != nullptr) wanted = compile(*object, *service, cluster.slices(id.ns, id.name), view);
+    report.warnings.insert(report.warnings.end(), wanted.warnings.begin(), wanted.warnings.end());
     if (before(id) == nullptr && wanted.frontends.empty()) continue;
     auto numbered = number(wanted, before(id), used);
     if (!numbered) return refused(numbered.error());
@@ -295,7 +320,7 @@ Result<std::map<kube::ObjectId, Services::Compiled>> Services::State::compile_di
     ranges += numbered->ranges.size();
     fresh.emplace(id, std::move(*numbered));
   }
-  if (frontends > maps.services_capacity) return refused(full("services", "services"));
+  if (frontends > TRY(room())) return refused(full("services", "services"));
   if (ranges > maps.source_ranges_capacity) return refused(full("source_ranges", "sourceRanges"));
   return fresh;
 }
@@ -311,7 +336,6 @@ void Services::State::write_backends(const Compiled& fresh, Report& report) {
       wanted.flags = row.local ? BACKEND_LOCAL : 0;
       wanted.service = fresh.id;
       maps::backend& there = maps.backends[first + index];
-    report.warnings.insert(report.warnings.end(), wanted.warnings.begin(), wanted.warnings.end());
       if (maps::same_bytes(there, wanted)) continue;
       there = wanted;
       report.written++;
@@ -321,7 +345,33 @@ void Services::State::write_backends(const Compiled& fresh, Report& report) {
     for (std::uint32_t i = 0; i < run.content.size(); i++) maps.slots[run.first + i] = run.content[i];
 }
 
-Result<void> Services::State::put_frontends(const kube::ObjectId& id, const Compiled& fresh, Report& report) {
+/// How many frontends the agent may have in the map: the plugin has some, too.
+Result<std::size_t> Services::State::room() const {
+  std::size_t taken = 0;
+  if (maps.has_host_ports())
+    TRY(maps.services.each([&](const maps::service_key&, const maps::service& one) { taken += is_host_port(one); }));
+  return maps.services_capacity - taken;
+}
+
+/// One that this Service has not had yet. False: it is a host port, which stays one.
+Result<bool> Services::State::put_frontend(const kube::ObjectId& id, const maps::service_key& key,
+                                           const maps::service& value, Report& report) {
+  auto put = maps.services.insert(key, value);
+  if (put.failed_with(EEXIST)) {
+    const auto holder = TRY(maps.services.lookup(key));
+    if (holder && is_host_port(*holder)) {
+      report.warnings.push_back(id.text() + ": " + Address(key.addr).text() + " port " +
+                                std::to_string(key.port.to_host()) + " is a pod's host port as long as that pod lives");
+      return false;
+    }
+    put = maps.services.put(key, value);
+  }
+  TRY(std::move(put).context("write a frontend of " + id.text()));
+  report.written++;
+  return true;
+}
+
+Result<void> Services::State::put_frontends(const kube::ObjectId& id, Compiled& fresh, Report& report) {
   const Compiled* old = before(id);
   for (const auto& key : fresh.ranges) {
     const bool there = (old != nullptr && old->ranges.contains(key)) || (adopted && adopted->ranges.contains(key));
@@ -329,12 +379,19 @@ Result<void> Services::State::put_frontends(const kube::ObjectId& id, const Comp
     TRY(maps.source_ranges.put(key, 1).context("write a source range of " + id.text()));
     report.written++;
   }
-  for (const auto& [key, value] : fresh.frontends) {
+  for (auto one = fresh.frontends.begin(); one != fresh.frontends.end();) {
+    const auto& [key, value] = *one;
     const Frontends* known = old != nullptr ? &old->frontends : adopted ? &adopted->frontends : nullptr;
     const auto there = known != nullptr ? known->find(key) : Frontends::const_iterator();
-    if (known != nullptr && there != known->end() && maps::same_bytes(there->second, value)) continue;
-    TRY(maps.services.put(key, value).context("write a frontend of " + id.text()));
-    report.written++;
+    bool ours = true;
+    if (known == nullptr || there == known->end()) {
+      ours = TRY(put_frontend(id, key, value, report));
+    } else if (!maps::same_bytes(there->second, value)) {
+      TRY(maps.services.put(key, value).context("write a frontend of " + id.text()));
+      report.written++;
+    }
+    if (!ours) blocked.insert(id);
+    one = ours ? std::next(one) : fresh.frontends.erase(one);
   }
   return {};
 }
@@ -359,6 +416,11 @@ void Services::State::forget_backends(const Compiled& old, const Compiled& fresh
   }
 }
 
+std::uint32_t Services::number_of(const kube::ObjectId& id) const {
+  const Compiled* known = state_->before(id);
+  return known != nullptr ? known->id : 0;
+}
+
 /// What a former process has left and nobody wants.
 Result<void> Services::State::forget_adopted(Report& report) {
   if (!adopted) return {};
@@ -377,6 +439,13 @@ Result<void> Services::State::forget_adopted(Report& report) {
   return {};
 }
 
+/// Programs need not look for Services any more, unless the plugin has host ports.
+Result<void> Services::State::note_absence() {
+  const auto lock = TRY(program::Lock::host_ports(root));
+  if (!maps.has_host_ports()) __atomic_store_n(&maps.runtime->has_services, 0, __ATOMIC_SEQ_CST);
+  return {};
+}
+
 Result<Report> Services::update(const Cluster& cluster, const std::vector<kube::ObjectId>& changed,
                                 const NodeView& node) {
   State& state = *state_;
@@ -386,13 +455,15 @@ Result<Report> Services::update(const Cluster& cluster, const std::vector<kube::
   }
   for (const kube::ObjectId& id : changed)
     if (id.kind == "Service") state.dirty.insert(id);
+  state.dirty.merge(state.blocked);
+  state.blocked.clear();
   Report report;
   if (state.dirty.empty() && !state.adopted) return report;
 
   auto fresh = TRY(state.compile_dirty(cluster, node, report));
   report.services = fresh.size();
   for (const auto& [id, compiled] : fresh) state.write_backends(compiled, report);
-  for (const auto& [id, compiled] : fresh) TRY(state.put_frontends(id, compiled, report));
+  for (auto& [id, compiled] : fresh) TRY(state.put_frontends(id, compiled, report));
   if (!fresh.empty()) __atomic_store_n(&state.maps.runtime->has_services, 1, __ATOMIC_SEQ_CST);
   std::vector<Compiled> gone;
   for (auto& [id, compiled] : fresh) {
@@ -406,7 +477,7 @@ Result<Report> Services::update(const Cluster& cluster, const std::vector<kube::
   }
   std::size_t index = 0;
   for (auto& [id, compiled] : fresh) {
-    const bool empty = compiled.frontends.empty();
+    const bool empty = compiled.frontends.empty() && !state.blocked.contains(id);
     state.give_back(gone[index++], empty ? nullptr : &compiled);
     if (empty)
       state.services.erase(id);
@@ -414,13 +485,8 @@ Result<Report> Services::update(const Cluster& cluster, const std::vector<kube::
       state.services.insert_or_assign(id, std::move(compiled));
   }
   TRY(state.forget_adopted(report));
-  if (state.services.empty()) __atomic_store_n(&state.maps.runtime->has_services, 0, __ATOMIC_SEQ_CST);
+  if (state.services.empty()) TRY(state.note_absence());
   state.dirty.clear();
-std::uint32_t Services::number_of(const kube::ObjectId& id) const {
-  const Compiled* known = state_->before(id);
-  return known != nullptr ? known->id : 0;
-}
-
   state.node = node;
   if (report.written > 0) maps::advance_epoch(*state.maps.runtime);
   return report;
