@@ -38,12 +38,14 @@ std::string node_yaml(int number) {
          n + "}\n  - {type: InternalIP, address: 'fd00:172:18::1" + n + "'}\n";
 }
 
-std::string overlay_node_yaml(int number, bool underlay_v4) {
+std::string overlay_node_yaml(int number, bool underlay_v4) { return mode_node_yaml(number, "overlay", underlay_v4); }
+
+std::string mode_node_yaml(int number, const std::string& mode, bool underlay_v4) {
   const std::string n = std::to_string(number);
   const std::string v4 = "{type: InternalIP, address: 172.18.0.1" + n + "}";
   const std::string v6 = "{type: InternalIP, address: 'fd00:172:18::1" + n + "'}";
   return "---\napiVersion: v1\nkind: Node\nmetadata:\n  name: node-" + n +
-         "\n  annotations: {lab.sluice.dev/config: '{\"mode\": \"overlay\"}'}\nspec: {podCIDRs: [10.244." + n +
+         "\n  annotations: {lab.sluice.dev/config: '{\"mode\": \"" + mode + "\"}'}\nspec: {podCIDRs: [10.244." + n +
          ".0/24, 'fd00:10:244:" + n + "::/64']}\nstatus: {addresses: [" +
          (underlay_v4 ? v4 + ", " + v6 : v6 + ", " + v4) + "]}\n";
 }

@@ -3,13 +3,12 @@
 #include <netinet/in.h>
 
 #include <cerrno>
-#include <thread>
 
 #include "loader/config.hpp"
 #include "loader/program/lifecycle.hpp"
 #include "loader/program/uplink.hpp"
-#include "tests/e2e/agent.hpp"
 #include "tests/e2e/cluster.hpp"
+#include "tests/e2e/node_pair.hpp"
 #include "tests/e2e/service_world.hpp"
 #include "tests/e2e/socket.hpp"
 
@@ -19,129 +18,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint16_t kNodePort = 30080;
-const char* const kBalancer[] = {"2001:db8:50::10", "203.0.113.10"};
-
-Address balancer(bool v4) { return must(Address::parse(kBalancer[v4])); }
-
-std::string overlay_node(int number) {
-  auto yaml = node_yaml(number);
-  const std::string before = "metadata: {name: node-" + std::to_string(number);
-  return yaml.replace(yaml.find(before), before.size(),
-                      before + R"(, annotations: {lab.sluice.dev/config: '{"mode": "overlay"}'})");
-}
-
-std::string balanced_yaml(const std::string& policy) {
-  return R"(---
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: default}
-spec:
-  type: LoadBalancer
-  externalTrafficPolicy: )" +
-         policy + R"(
-  clusterIPs: [10.96.0.1, "fd00:10:96::1"]
-  ipFamilies: [IPv4, IPv6]
-  ipFamilyPolicy: RequireDualStack
-  ports:
-  - {name: tcp, port: 80, targetPort: 8080, nodePort: 30080}
-  - {name: udp, protocol: UDP, port: 80, targetPort: 8080, nodePort: 30080}
-status: {loadBalancer: {ingress: [{ip: 203.0.113.10}, {ip: "2001:db8:50::10"}]}}
-)";
-}
-
-/// Two nodes with an agent each, by tunnels; here on node-1 and there on node-2 may be endpoints. Outside clients ask
-/// node-1, which has the load balancer's addresses.
-struct Lab {
-  Cluster cluster{overlay_node(1) + overlay_node(2) + pod_yaml("here", "node-1") + pod_yaml("there", "node-2")};
-  Place here = cluster.pod("here"), there = cluster.pod("there"), node = cluster.node("node-1"),
-        other_node = cluster.node("node-2"), world = cluster.world();
-  Agent first{cluster, "node-1"}, second{cluster, "node-2"};
-
-  Lab() {
-    for (const bool v4 : kFamilies) {
-      const auto route = cluster.lab({"world", "--", "ip", "route", "add", balancer(v4).text(), "via",
-                                      node.address(v4).text(), "dev", "underlay", "onlink"});
-      REQUIRE_MESSAGE(route.status == 0, route.output);
-    }
-  }
-
-  void apply(const std::string& yaml) const {
-    const TextFile file(yaml);
-    const auto outcome = cluster.lab({"apply", file.path()});
-    REQUIRE_MESSAGE(outcome.status == 0, outcome.output);
-  }
-};
-
-std::string pattern(std::size_t size) {
-  std::string data(size, '\0');
-  std::uint32_t state = 7;
-  for (auto& byte : data) {
-    state = state * 1664525 + 1013904223;
-    byte = static_cast<char>(state >> 24);
-  }
-  return data;
-}
-
-/// A connection to `to`, on which `server` gets megabytes, sends some back, and sees its client as `seen_as`.
-void exchange(const Place& client, const Address& to, std::uint16_t port, const Place& server, const Address& seen_as) {
-  CAPTURE(to.text());
-  CAPTURE(port);
-  const bool v4 = to.is_v4();
-  const Socket listener = must(Socket::tcp_listener(server.netns, server.address(v4), kTargetPort));
-  Result<Socket> connected = Socket::tcp_connected(client.netns, to, port);
-  REQUIRE_MESSAGE(connected, connected.error().message);
-  const auto [accepted, peer] = must(listener.accept());
-  CHECK(peer.text() == seen_as.text());
-  const auto data = pattern(4 << 20);
-  const Socket* const ends[] = {&*connected, &accepted};
-  for (const int sender : {0, 1}) {
-    Result<void> sent;
-    std::thread sending([&] { sent = ends[sender]->send(data); });
-    const auto arrived = ends[1 - sender]->read(data.size());
-    sending.join();
-    must(sent);
-    CHECK((arrived && *arrived == data));
-  }
-}
-
-/// What arrives of a datagram. The first one may only find out what fits into the pods' network: IPv6 has no routers
-/// that fragment.
-Result<Datagram> carried(const Socket& from, const Socket& into, const std::string& data, const Address& to,
-                         std::uint16_t port) {
-  TRY(from.send_to(data, to, port));
-  auto arrived = into.receive();
-  if (arrived) return arrived;
-  TRY(from.send_to(data, to, port));
-  return into.receive();
-}
-
-void ask_by_udp(const Place& client, const Address& to, std::uint16_t port, const Place& server,
-                const Address& seen_as) {
-  CAPTURE(to.text());
-  const bool v4 = to.is_v4();
-  const Socket listener = must(Socket::udp(server.netns, server.address(v4), kTargetPort));
-  const Socket asks = must(Socket::udp(client.netns, client.address(v4)));
-  for (const std::size_t size : {8, 4000}) {  // the second in fragments
-    const Datagram question = must(carried(asks, listener, std::string(size, 'q'), to, port));
-    CHECK(question.data == std::string(size, 'q'));
-    CHECK(question.from.text() == seen_as.text());
-    const Datagram answer = must(carried(listener, asks, std::string(size, 'a'), question.from, question.port));
-    CHECK(answer.data == std::string(size, 'a'));
-    CHECK(answer.from.text() == to.text());
-    CHECK(answer.port == port);
-  }
-}
-
-bool received(const Outcome& ping) { return ping.output.find(" 1 received") != std::string::npos; }
-
-bool answers(const Lab& lab, bool v4) {
-  const Place* const places[] = {&lab.here, &lab.there};
-  std::vector<Socket> listeners;
-  for (const Place* place : places)
-    listeners.push_back(must(Socket::tcp_listener(place->netns, place->address(v4), kTargetPort)));
-  return bool(Socket::tcp_connected(lab.world.netns, lab.node.address(v4), kNodePort));
-}
+using Lab = NodePair;
 
 }  // namespace
 
@@ -152,7 +29,7 @@ TEST_CASE("outside clients reach a pod of the node by node port and load balance
     for (const bool v4 : kFamilies) {
       CAPTURE(policy);
       CAPTURE(v4);
-      REQUIRE(within(5s, [&] { return answers(lab, v4); }));
+      REQUIRE(within(5s, [&] { return lab.answers(v4); }));
       const Address client = lab.world.address(v4);
       exchange(lab.world, lab.node.address(v4), kNodePort, lab.here, client);
       exchange(lab.world, balancer(v4), 80, lab.here, client);
@@ -167,7 +44,7 @@ TEST_CASE("a pod of another node answers outside clients by the node that they a
   lab.apply(balanced_yaml("Cluster") + slices_yaml({&lab.there}));
   for (const bool v4 : kFamilies) {
     CAPTURE(v4);
-    REQUIRE(within(5s, [&] { return answers(lab, v4); }));
+    REQUIRE(within(5s, [&] { return lab.answers(v4); }));
     exchange(lab.world, lab.node.address(v4), kNodePort, lab.there, lab.node.address(v4));
     exchange(lab.world, balancer(v4), 80, lab.there, lab.node.address(v4));
     ask_by_udp(lab.world, lab.node.address(v4), kNodePort, lab.there, lab.node.address(v4));
@@ -253,7 +130,7 @@ TEST_CASE("what is the node's own passes its uplink as before, beside what is tr
 TEST_CASE("an uplink that lost its program gets it again, and upgrades lose nothing of what passes it") {
   const Lab lab;
   lab.apply(balanced_yaml("Cluster") + slices_yaml({&lab.there}));
-  REQUIRE(within(5s, [&] { return answers(lab, true); }));
+  REQUIRE(within(5s, [&] { return lab.answers(true); }));
   const auto root = lab.cluster.root("node-1");
   auto config = must(loader::NodeConfig::read(root));
   const auto on_node = [&](const std::function<Result<void>()>& work) { must(lab.node.netns.run(work)); };
