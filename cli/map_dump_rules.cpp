@@ -110,13 +110,15 @@ Result<Listing> dump_ipcache(const Root& root) {
 }
 
 Result<Listing> dump_nodes(const Root& root) {
-  Listing listing({{"node", "NODE"}, {"address", "ADDRESS"}, {"device", "DEVICE"}, {"mtu", "MTU"}});
+  Listing listing({{"node", "NODE"}, {"address", "ADDRESS"}, {"way", "WAY"}, {"device", "DEVICE"}, {"mtu", "MTU"}});
   const auto map = TRY(maps::open<maps::Nodes>(root.maps()));
   TRY(map.each([&](std::uint32_t id, const maps::node& node) {
     const Address address(node.address);
-    if (address != Address() || node.ifindex != 0)
-      listing.add({id, address.text(), node.ifindex != 0 ? Cell(node.ifindex) : nothing(),
-                   node.mtu != 0 ? Cell(node.mtu) : nothing()});
+    if (address == Address() && node.ifindex == 0) return;
+    if (id == NODE_HERE)
+      listing.add({id, address.text(), "this node", node.ifindex, node.mtu});
+    else
+      listing.add({id, address.text(), (node.flags & NODE_NATIVE) != 0 ? "route" : "tunnel", nothing(), nothing()});
   }));
   return listing;
 }

@@ -7,6 +7,7 @@
 #include "cli/levels.hpp"
 #include "cli/text.hpp"
 #include "loader/config.hpp"
+#include "loader/observe/agent.hpp"
 #include "loader/observe/endpoints.hpp"
 #include "loader/observe/metrics.hpp"
 #include "loader/observe/observer.hpp"
@@ -90,6 +91,12 @@ Result<Listing> troubles_listing(const Root& root) {
     if (counter.value != 0)
       listing.add({std::string(counter.name), counter.value, std::string(counter.text), trouble.advice});
   }
+  return listing;
+}
+
+Result<Listing> agent_listing(const Root& root) {
+  Listing listing({{"where", "AGENT"}, {"text", "WHAT IT COULD NOT DO"}});
+  for (const auto& trouble : TRY(observe::agent_troubles(root))) listing.add({trouble.where, trouble.what});
   return listing;
 }
 
@@ -190,11 +197,9 @@ Result<void> show(const Root& root, Format format) {
     const char* key;
     Listing listing;
     bool even_if_empty;
-  } parts[] = {{"programs", programs_listing(programs), true},
-               {"maps", TRY(map_levels(root)), true},
-               {"problems", endpoints_listing(endpoints), false},
-               {"failures", TRY(troubles_listing(root)), false},
-               {"observers", TRY(observers_listing(root)), false}};
+  } parts[] = {{"programs", programs_listing(programs), true},    {"maps", TRY(map_levels(root)), true},
+               {"problems", endpoints_listing(endpoints), false}, {"failures", TRY(troubles_listing(root)), false},
+               {"agent", TRY(agent_listing(root)), false},        {"observers", TRY(observers_listing(root)), false}};
   if (format == Format::kJson) {
     Json all = details.json();
     for (const auto& part : parts) all[part.key] = part.listing.json();

@@ -111,7 +111,9 @@ Result<Mode> read_mode(const YAML::Node& node) {
   const std::string text = TRY(read_text(node));
   if (text == "none") return Mode::kNone;
   if (text == "overlay") return Mode::kOverlay;
-  return bad("must be none or overlay, not \"" + text + "\"");
+  if (text == "native") return Mode::kNative;
+  if (text == "mixed") return Mode::kMixed;
+  return bad("must be none, overlay, native or mixed, not \"" + text + "\"");
 }
 
 Result<Algorithm> read_algorithm(const YAML::Node& node) {

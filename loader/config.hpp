@@ -26,6 +26,8 @@ enum class AttachMode {
 enum class Mode {
   kNone,     ///< however the host's stack routes
   kOverlay,  ///< by VXLAN tunnels between the nodes (RFC 7348)
+  kNative,   ///< without: by routes to the pods of the others
+  kMixed,    ///< by routes to the nodes on the same link, by tunnels to the others
 };
 
 /// How xdp_uplink is attached to the uplinks.
@@ -102,7 +104,7 @@ struct NodeConfig {
   std::optional<std::vector<std::string>> uplinks;
   Xdp xdp = Xdp::kOff;
   LoadBalancerMode load_balancer_mode = LoadBalancerMode::kSnat;
-  std::optional<bool> masquerade;            ///< nullopt: with the overlay
+  std::optional<bool> masquerade;            ///< nullopt: in every mode but kNone
   std::vector<Prefix> non_masquerade_cidrs;  ///< reached by pods under their own addresses, as their blocks are
   int mtu = 0;  ///< of the pods' interfaces; 0: that of the uplink, less what a tunnel needs
   AttachMode pod_attach = AttachMode::kAuto;
@@ -118,7 +120,10 @@ struct NodeConfig {
   bool operator==(const NodeConfig&) const = default;
 
   /// What pods send to the world leaves under the node's address.
-  [[nodiscard]] bool masquerades() const { return masquerade.value_or(mode == Mode::kOverlay); }
+  [[nodiscard]] bool masquerades() const { return masquerade.value_or(mode != Mode::kNone); }
+  /// Some other nodes are reached by tunnels, some by routes.
+  [[nodiscard]] bool tunnels() const { return mode == Mode::kOverlay || mode == Mode::kMixed; }
+  [[nodiscard]] bool routes() const { return mode == Mode::kNative || mode == Mode::kMixed; }
 
   /// ENOENT is not an error: the defaults. EINVAL: the file is malformed; names the file, the line and the key.
   static Result<NodeConfig> read(const Root& root);

@@ -13,10 +13,16 @@ SLUICE_LAYOUTS_BEGIN
 #define TUNNEL_OVERHEAD_V4 50
 #define TUNNEL_OVERHEAD_V6 70
 
+/* In node.flags. */
+#define NODE_NATIVE 1 /* its pods are reached by routes, without a tunnel */
+
 struct node {
 	struct addr address; /* the other end of the tunnels with it; ::, there is no such node */
-	__u32 ifindex;       /* NODE_HERE: the tunnel device; 0: there is none */
-	__u32 mtu;           /* NODE_HERE: of the uplink, from the outer IP header on */
+	union {
+		__u32 ifindex; /* NODE_HERE: the tunnel device; 0: there is none */
+		__u32 flags;   /* all others: NODE_* */
+	};
+	__u32 mtu; /* NODE_HERE: of the uplink, from the outer IP header on */
 };
 static_assert(sizeof(struct node) == 24, "struct node is map ABI");
 

@@ -43,6 +43,10 @@ const volatile __u8 cfg_tunnel_mac[6] = {};
 
 const volatile __u16 cfg_tunnel_port = 0;
 
+/* Packets for pods of other nodes go by the node's routes, and come by its uplinks. With the overlay, too, a node's flags
+ * say which of the two it is (maps/node.h). */
+const volatile bool cfg_native = false;
+
 /* What pods send to the world leaves under the node's address, unless it is for one of these blocks. */
 #define UNMASQUERADED_MAX 32
 const volatile bool cfg_masquerade = false;

@@ -10,6 +10,7 @@
 #include "lib/flow.h"
 #include "lib/ipcache.h"
 #include "lib/nat.h"
+#include "lib/node.h"
 #include "lib/packet.h"
 #include "lib/service.h"
 #include "lib/uplink.h"
@@ -43,7 +44,7 @@ static __always_inline bool masqueraded(const struct packet *pkt, const struct a
 	entry = ipcache_lookup(dst);
 	identity = entry ? ipcache_identity(entry, generation) : IDENTITY_UNKNOWN;
 	if (identity == IDENTITY_HOST || identity >= IDENTITY_POD_FIRST ||
-	    (identity == IDENTITY_REMOTE_NODE && !cfg_overlay))
+	    (identity == IDENTITY_REMOTE_NODE && !node_tunnelled(entry->node)))
 		return false;
 	for (__u32 i = 0; i < UNMASQUERADED_MAX && i < cfg_unmasqueraded_count; i++)
 		if (addr_in_block(dst, i))

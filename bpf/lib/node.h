@@ -3,6 +3,7 @@
 #define SLUICE_BPF_NODE_H
 
 #include "lib/common.h"
+#include "lib/config.h"
 #include "maps/node.h"
 
 /* max_entries is the default; the loader sets the configured one. */
@@ -23,6 +24,17 @@ static __always_inline bool node_exists(const struct node *node)
 	const __u64 *word = (const __u64 *)&node->address;
 
 	return word[0] || word[1];
+}
+
+/* The way to the pods of another node, of which `id` is the number, is a tunnel, and no route. */
+static __always_inline bool node_tunnelled(__u32 id)
+{
+	const struct node *node;
+
+	if (!cfg_overlay || !cfg_native)
+		return cfg_overlay;
+	node = id == NODE_HERE ? NULL : node_lookup(id);
+	return !node || !(node->flags & NODE_NATIVE);
 }
 
 #endif

@@ -19,6 +19,15 @@ static __always_inline bool uplink_brings(const struct __sk_buff *skb)
 	return ctx_load(skb, pkt_type) == PACKET_HOST && !vlan_tagged(skb);
 }
 
+/* The packet is for a pod of this node, whose packets uplinks bring. */
+static __always_inline bool pod_addressed(const struct packet *pkt)
+{
+	struct addr dst;
+
+	addr_copy(&dst, &pkt->key.addr[!(pkt->dir & 1)]);
+	return cfg_native && endpoint_lookup(&dst);
+}
+
 /* What is the node's own at a glance: tunnels, and echo requests, whose answers may have a pod's identifier. */
 __noinline int uplink_skips(const struct packet *pkt)
 {
@@ -26,10 +35,11 @@ __noinline int uplink_skips(const struct packet *pkt)
 		return true;
 	if (cfg_overlay && pkt->l4_proto == IPPROTO_UDP && pkt->key.port[!(pkt->dir & 1)] == bpf_htons(cfg_tunnel_port))
 		return true;
-	return proto_is_icmp(pkt->is_v4, pkt->l4_proto) && pkt->icmp_type == (pkt->is_v4 ? ICMPV4_ECHO : ICMPV6_ECHO);
+	return proto_is_icmp(pkt->is_v4, pkt->l4_proto) && pkt->icmp_type == (pkt->is_v4 ? ICMPV4_ECHO : ICMPV6_ECHO) &&
+	       !pod_addressed(pkt);
 }
 
-/* Who has the source address: a pod of the cluster does not come by an uplink where pods' packets come by tunnels. */
+/* Who has the source address: a pod of the cluster does not come by an uplink where its packets come by tunnels. */
 static __always_inline bool source_forged(const struct addr *src)
 {
 	const struct ipcache_entry *entry;
@@ -37,11 +47,22 @@ static __always_inline bool source_forged(const struct addr *src)
 	if (endpoint_lookup(src))
 		return true;
 	entry = cfg_overlay ? ipcache_lookup(src) : NULL;
-	return entry && entry->node && ipcache_identity(entry, runtime.epoch) != IDENTITY_REMOTE_NODE;
+	return entry && entry->node && ipcache_identity(entry, runtime.epoch) != IDENTITY_REMOTE_NODE &&
+	       node_tunnelled(entry->node);
 }
 
-/* The packet is of a connection that goes on between the world and a pod, or is for a Service that outside clients may
- * use. `known` is the entry of its connection, where that goes on. */
+/* The same for what goes to a pod as it is, which the host's stack has not looked at. What policy always lets in, this
+ * node's own, does not come from outside. */
+static __always_inline bool source_forged_to_pod(const struct addr *src, __u32 generation)
+{
+	const struct ipcache_entry *entry = ipcache_lookup(src);
+
+	return addr_is_gateway(src) || source_forged(src) ||
+	       (entry && ipcache_identity(entry, generation) == IDENTITY_HOST);
+}
+
+/* The packet is of a connection that goes on between the world and a pod, or is for a pod itself, or for a Service that
+ * outside clients may use. `known` is the entry of its connection, where that goes on. */
 __noinline int uplink_concerns(const struct packet *pkt, const struct flow_entry *known)
 {
 	const struct service *service;
@@ -61,7 +82,11 @@ __noinline int uplink_concerns(const struct packet *pkt, const struct flow_entry
 		return (known->flags & FLOW_TRANSLATED) && (known->met & 1) == dir && !half->origin &&
 		       !source_forged(&src);
 	}
-	if (pkt->is_icmp_error || !runtime.has_services)
+	if (pkt->is_icmp_error)
+		return false;
+	if (pod_addressed(pkt))
+		return true;
+	if (!runtime.has_services)
 		return false;
 	addr_copy(&dst, &pkt->key.addr[!dir]);
 	service = service_find(&dst, pkt->key.port[!dir], pkt->key.proto);
@@ -104,6 +129,8 @@ __noinline int decide_from_uplink(struct __sk_buff *skb, struct packet *pkt, str
 	/* Datagrams leave an endpoint that does not serve any more. */
 	if (!known)
 		decision->continues = false;
+	if (!known && !(decision->entry.flags & FLOW_TRANSLATED) && source_forged_to_pod(&src, decision->generation))
+		return -DROP_SOURCE_FORGED;
 	target_find(pkt, decision);
 	target_place(decision, known, pkt->dir & 1);
 	return connection_judge(skb, pkt, known, decision);

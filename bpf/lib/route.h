@@ -98,7 +98,16 @@ static __always_inline __u32 node_behind(const struct end *target, __u8 delivery
 	entry = ipcache_lookup(&addr);
 	if (!entry || (ipcache_identity(entry, generation) == IDENTITY_REMOTE_NODE && delivery != FLOW_TO_TUNNEL))
 		return 0;
-	return entry->node;
+	return node_tunnelled(entry->node) ? entry->node : 0;
+}
+
+/* The address is another node's pod's, to which routes lead. */
+static __always_inline bool pod_routed(const struct addr *address, __u32 generation)
+{
+	const struct ipcache_entry *entry = cfg_native ? ipcache_lookup(address) : NULL;
+
+	return entry && entry->node && ipcache_identity(entry, generation) != IDENTITY_REMOTE_NODE &&
+	       !node_tunnelled(entry->node);
 }
 
 /* Where the target is, as far as that does not depend on where the packet comes from. A packet of a known
@@ -187,6 +196,7 @@ __noinline int place_from_pod(struct __sk_buff *skb, const struct packet *pkt, c
 	struct decision *decision = decision_here();
 	struct addr dst;
 	__u32 uplink;
+	bool routed;
 	__u8 dir;
 
 	if (!pkt || !decision)
@@ -200,16 +210,21 @@ __noinline int place_from_pod(struct __sk_buff *skb, const struct packet *pkt, c
 	if (decision->target.place == PLACE_POD && known && (known->initiator & 1) != dir &&
 	    (known->half[!dir].origin & FLOW_ORIGIN_HOST))
 		decision->target.place = PLACE_STACK;
+	if (decision->target.place != PLACE_STACK || pkt->is_icmp_error)
+		return 0;
 	addr_copy(&dst, &decision->target.addr);
-	if (decision->target.place != PLACE_STACK || known || pkt->is_icmp_error ||
-	    !masqueraded(pkt, &dst, decision->generation))
+	routed = pod_routed(&dst, decision->generation);
+	/* What has begun by the stack goes on by it; what went by a tunnel to what is routed now, does not. */
+	if (known && !(routed && known->half[dir].delivery == FLOW_TO_TUNNEL))
+		return 0;
+	if (!routed && !masqueraded(pkt, &dst, decision->generation))
 		return 0;
 	uplink = uplink_towards(skb, pkt, &dst);
 	if (!uplink)
 		return 0;
 	decision->target.place = PLACE_UPLINK;
 	decision->target.via = uplink;
-	return source_translate(pkt, decision, uplink);
+	return routed ? 0 : source_translate(pkt, decision, uplink);
 }
 
 /* A packet that the host's stack sends to a pod, of a connection that is not decided. */
@@ -247,8 +262,8 @@ __noinline int decide_to_pod(struct __sk_buff *skb, struct packet *pkt, struct f
 	return 0;
 }
 
-/* True where from_pod has decided this packet on its way into the stack or this interface's qdisc (it is through_stack or
- * shaped): it was checked and counted there. */
+/* True where another program has decided this packet on its way into the stack or this interface's qdisc (it is through_stack
+ * or shaped): it was checked and counted there. */
 static __always_inline bool decided_in_from_pod(const struct __sk_buff *skb, const struct packet *pkt,
 						const struct flow_entry *known)
 {
@@ -257,7 +272,7 @@ static __always_inline bool decided_in_from_pod(const struct __sk_buff *skb, con
 	if (!known)
 		return false;
 	half = &known->half[pkt->dir & 1];
-	return half->egress_ifindex == skb->ifindex && !(half->origin & FLOW_ORIGIN_HOST) &&
+	return half->egress_ifindex == skb->ifindex && half->origin != (skb->ifindex | FLOW_ORIGIN_HOST) &&
 	       half->epoch == runtime.epoch;
 }
 

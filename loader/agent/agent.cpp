@@ -135,6 +135,7 @@ int on_care(sd_event_source* timer, std::uint64_t /*now*/, void* agent) {
   self->board.beat();
   self->care();
   self->objects.take(self->config);
+  self->objects.look_again();
   self->objects.apply(self->config);
   self->write_down_soon();
   return sd_event_source_set_time_relative(timer, kCareIntervalUs);
@@ -164,6 +165,7 @@ int on_hangup(sd_event_source* /*source*/, const signalfd_siginfo* /*info*/, voi
   auto* self = static_cast<Agent*>(agent);
   if (auto done = self->reload(); !done)
     spdlog::error("msg=\"configuration not taken over, the former one stays in force: {}\"", done.error().message);
+  self->objects.look_again();
   self->objects.apply(self->config);
   return 0;
 }

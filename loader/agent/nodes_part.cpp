@@ -1,12 +1,17 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "loader/agent/part.hpp"
+#include "loader/program/own_routes.hpp"
+#include "loader/state/direct_routes.hpp"
 #include "loader/state/nodes.hpp"
 
 namespace sluice::loader::agent {
 namespace {
+
+bool is_node(const kube::ObjectId& id) { return id.kind == "Node"; }
 
 class NodesPart : public Part {
  public:
@@ -16,20 +21,35 @@ class NodesPart : public Part {
 
   Result<Applied> apply(const state::Cluster& cluster, const std::vector<kube::ObjectId>& changed,
                         const NodeConfig& config) override {
-    if (config.mode != Mode::kOverlay) return Applied{};
-    if (applied_ && std::ranges::none_of(changed, [](const auto& id) { return id.kind == "Node"; })) return Applied{};
+    const bool same = mode_ == config.mode && std::ranges::none_of(changed, is_node);
+    if (config.mode == Mode::kNone || (same && !look_again_)) {
+      mode_ = config.mode;
+      return Applied{0, 0, warnings_};
+    }
     const auto plan = TRY(state::plan_nodes(cluster, node_name(config), root_.maps()));
-    for (const std::string& warning : plan.warnings) spdlog::warn("msg=\"{}\"", warning);
-    const std::size_t written = TRY(state::write_tunnels(root_.maps(), plan));
-    applied_ = true;
-    return Applied{plan.nodes.size(), written};
+    const auto direct = TRY(state::plan_direct_routes(plan, config.mode));
+    std::size_t written = TRY(state::write_nodes(root_.maps(), plan, direct.routed));
+    const auto routes = TRY(program::keep_own_routes(direct.routes));
+    if (same && routes.written > 0)
+      spdlog::warn("msg=\"routes to other nodes' pods were not as they should be: made right\" routes={}",
+                   routes.written);
+    warnings_ = plan.warnings;
+    warnings_.insert(warnings_.end(), direct.warnings.begin(), direct.warnings.end());
+    warnings_.insert(warnings_.end(), routes.refused.begin(), routes.refused.end());
+    mode_ = config.mode;
+    look_again_ = false;
+    written += routes.written;
+    return Applied{same && written == 0 ? 0 : plan.nodes.size(), written, warnings_};
   }
 
-  void maps_are_new() override { applied_ = false; }
+  void maps_are_new() override { mode_.reset(); }
+  void look_again() override { look_again_ = true; }
 
  private:
   Root root_;
-  bool applied_ = false;
+  std::optional<Mode> mode_;           ///< that was applied last
+  std::vector<std::string> warnings_;  ///< of the last time
+  bool look_again_ = false;
 };
 
 }  // namespace

@@ -33,6 +33,10 @@ void Objects::maps_are_new() {
   for (Work& work : works_) work.part->maps_are_new();
 }
 
+void Objects::look_again() {
+  for (Work& work : works_) work.part->look_again();
+}
+
 void Objects::pods_changed(const NodeConfig& config) {
   for (Work& work : works_) work.part->pods_changed();
   apply(config);
@@ -97,6 +101,10 @@ void Objects::apply(Work& work, const NodeConfig& config) const {
   if (!work.status.failure.empty())
     spdlog::info("msg=\"{} can be applied again\" part={}", work.part->name(), work.part->name());
   work.status.failure.clear();
+  for (const std::string& warning : done->warnings)
+    if (std::ranges::find(work.status.warnings, warning) == work.status.warnings.end())
+      spdlog::warn("msg=\"{}\" part={}", warning, work.part->name());
+  work.status.warnings = done->warnings;
   if (work.pending.empty() && done->written == 0 && work.status.applied != std::chrono::system_clock::time_point())
     return;
   work.pending = {};  // not `clear`: there may have been very many

@@ -30,6 +30,8 @@ class Objects {
   void take(const NodeConfig& config);
   /// Tries again what failed; all of it where the maps are new ones.
   void apply(const NodeConfig& config);
+  /// Once in a while, before `apply`: it looks at all that somebody may have changed, too.
+  void look_again();
   /// The datapath was loaded anew: its maps are empty.
   void maps_are_new();
   /// Pods were attached to this node, or taken off it.

@@ -16,8 +16,9 @@
 namespace sluice::loader::agent {
 
 struct Applied {
-  std::size_t compiled = 0;  ///< objects that were looked at anew
-  std::size_t written = 0;   ///< elements of maps
+  std::size_t compiled = 0;                ///< objects that were looked at anew
+  std::size_t written = 0;                 ///< elements of maps
+  std::vector<std::string> warnings = {};  ///< what of it could not be done, a sentence each
 };
 
 class Part {
@@ -35,6 +36,8 @@ class Part {
                                 const NodeConfig& config) = 0;
   /// The datapath was loaded anew: its maps are empty.
   virtual void maps_are_new() = 0;
+  /// Once in a while, before `apply`: somebody may have changed what this part has put in place outside of the maps.
+  virtual void look_again() {}
   /// Pods were attached to this node, or taken off it.
   virtual void pods_changed() {}
   /// What may wait until the changes are in force, such as what people read of them. Called soon after `apply`.
@@ -44,7 +47,7 @@ class Part {
 /// The node's name in the cluster: the configured one, else the host's.
 std::string node_name(const NodeConfig& config);
 
-/// Nodes: where tunnels to them end, and which addresses are behind them. Does nothing where the mode is not overlay.
+/// Nodes: where tunnels to them end, and the routes to their pods. Does nothing with the mode none.
 std::unique_ptr<Part> nodes_part(const Root& root);
 
 /// Services and EndpointSlices, with this node's Node.

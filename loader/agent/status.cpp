@@ -38,6 +38,7 @@ std::string json_text(const Status& status) {
                      {"failure", part.failure},
                      {"applied", text_of(part.applied)},
                      {"microseconds", part.took.count()},
+                     {"warnings", part.warnings},
                      {"pending", part.pending}});
   return json{{"objects", status.objects}, {"problems", problems}, {"parts", parts}}.dump(2) + "\n";
 }
@@ -61,6 +62,8 @@ std::string prometheus_text(const Status& status) {
             [](const PartStatus& part) { return std::uint64_t{!part.failure.empty()}; });
   each_part("sluice_agent_part_pending", "Changes of objects that wait to be applied",
             [](const PartStatus& part) { return std::uint64_t{part.pending}; });
+  each_part("sluice_agent_part_warnings", "What of the last changes could not be done",
+            [](const PartStatus& part) { return std::uint64_t{part.warnings.size()}; });
   each_part("sluice_agent_part_applied_timestamp_seconds", "When changes were applied last; 0: not yet",
             [](const PartStatus& part) { return static_cast<std::uint64_t>(system_clock::to_time_t(part.applied)); });
   each_part("sluice_agent_part_apply_microseconds", "What applying the last changes took",
@@ -95,8 +98,10 @@ HttpAnswer StatusBoard::health() const {
   if (!datapath_failure_.empty()) reasons.push_back(datapath_failure_);
   if (!applied_) reasons.push_back("the objects were not looked at yet");
   if (std::chrono::steady_clock::now() - beat_ > kPatience) reasons.push_back("the agent hangs");
-  for (const PartStatus& part : status_.parts)
+  for (const PartStatus& part : status_.parts) {
     if (!part.failure.empty()) warnings.push_back(part.name + ": " + part.failure);
+    for (const std::string& warning : part.warnings) warnings.push_back(part.name + ": " + warning);
+  }
   for (const kube::Problem& problem : status_.problems) warnings.push_back(problem.place + ": " + problem.message);
   const bool healthy = reasons.empty();
   return {.status = healthy ? 200U : 503U,

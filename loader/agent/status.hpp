@@ -17,10 +17,11 @@ namespace sluice::loader::agent {
 
 struct PartStatus {
   std::string name;
-  std::string failure;                            ///< of the last try; empty: it succeeded
-  std::chrono::system_clock::time_point applied;  ///< the last success; the epoch: none yet
-  std::chrono::microseconds took{0};              ///< what it took
-  std::size_t pending = 0;                        ///< changes that wait for one
+  std::string failure;                              ///< of the last try; empty: it succeeded
+  std::chrono::system_clock::time_point applied;    ///< the last success; the epoch: none yet
+  std::chrono::microseconds took{0};                ///< what it took
+  std::size_t pending = 0;                          ///< changes that wait for one
+  std::vector<std::string> warnings;                ///< what of the last success could not be done, a sentence each
 };
 
 struct Status {
@@ -30,7 +31,7 @@ struct Status {
 };
 
 /// {"objects": {"Pod": 3}, "problems": [{"file", "message"}], "parts": [{"name", "failure", "applied", "microseconds",
-/// "pending"}]}; times as in RFC 3339, empty where there is none.
+/// "pending", "warnings"}]}; times as in RFC 3339, empty where there is none.
 std::string json_text(const Status& status);
 /// In Prometheus' text format (version 0.0.4).
 std::string prometheus_text(const Status& status);

@@ -289,6 +289,8 @@ Owned<rtnl_route> request_for(const Route& route) {
   if (route.source) rtnl_route_set_pref_src(request.get(), nl_address(*route.source).get());
   if (route.mtu != 0) rtnl_route_set_metric(request.get(), RTAX_MTU, static_cast<unsigned>(route.mtu));
   if (route.table != 0) rtnl_route_set_table(request.get(), static_cast<unsigned>(route.table));
+  if (route.protocol != 0) rtnl_route_set_protocol(request.get(), static_cast<std::uint8_t>(route.protocol));
+  if (route.priority != 0) rtnl_route_set_priority(request.get(), route.priority);
   return request;
 }
 
@@ -339,6 +341,9 @@ std::optional<Route> route_of(nl_object* object) {
   unsigned mtu = 0;
   if (rtnl_route_get_metric(source, RTAX_MTU, &mtu) == 0) route.mtu = static_cast<int>(mtu);
   if (rtnl_route_get_table(source) != RT_TABLE_MAIN) route.table = static_cast<int>(rtnl_route_get_table(source));
+  route.to_ourselves = type == RTN_LOCAL;
+  route.protocol = rtnl_route_get_protocol(source);
+  route.priority = rtnl_route_get_priority(source);
   return route;
 }
 
@@ -366,6 +371,26 @@ Result<std::vector<Route>> Netlink::routes(int ifindex, int table) {
     // There is no table before its first route.
     if (!found && !found.failed_with(ENOENT)) return found;
     if (found) all.insert(all.end(), found->begin(), found->end());
+  }
+  return all;
+}
+
+Result<std::vector<Route>> Netlink::routes_of(int protocol) {
+  std::vector<Route> all;
+  for (const int family : {AF_INET, AF_INET6}) {
+    rtmsg header{};
+    header.rtm_family = static_cast<unsigned char>(family);
+    header.rtm_table = RT_TABLE_MAIN;
+    header.rtm_protocol = static_cast<unsigned char>(protocol);
+    auto found = socket_->dump<Route>([&] { return dump_request(RTM_GETROUTE, header); },
+                                      "list routes of protocol " + std::to_string(protocol),
+                                      [&](nl_object* object, auto& routes) {
+                                        if (auto route = route_of(object); route && route->protocol == protocol)
+                                          routes.push_back(*route);
+                                      });
+    if (found.failed_with(EAFNOSUPPORT)) continue;  // the kernel was started without IPv6
+    if (!found) return found;
+    all.insert(all.end(), found->begin(), found->end());
   }
   return all;
 }

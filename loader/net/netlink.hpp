@@ -53,6 +53,9 @@ struct Route {
   std::optional<Address> source;  ///< preferred source address
   int mtu = 0;                    ///< 0: the device's
   int table = 0;                  ///< 0: the main table
+  bool to_ourselves = false;      ///< never in a request: the addresses are this namespace's own
+  int protocol = 0;               ///< who made it (RTPROT_*); 0 in a request: RTPROT_STATIC
+  unsigned priority = 0;          ///< of routes to the same destination the lowest counts; 0 in a request: the kernel's
 };
 
 /// "Packets from `source` are routed by `table` alone, where that has a route for them."
@@ -110,11 +113,15 @@ class Netlink {
   Result<void> put_route(const Route& route);
   /// EEXIST: the table has a route to the same destination, over whatever device.
   Result<void> add_route(const Route& route);
-  /// Deletes the route of the same table to the same destination over the same device. Succeeds when it is gone.
+  /// Deletes the route of the same table to the same destination over the same device, where a protocol is given only
+  /// one of that. Succeeds when it is gone.
   Result<void> delete_route(const Route& route);
   /// The unicast and local routes over this device of one table, those that the kernel made from addresses included.
   /// 0: the main table.
   Result<std::vector<Route>> routes(int ifindex, int table = 0);
+
+  /// The unicast routes of the main table that have this protocol.
+  Result<std::vector<Route>> routes_of(int protocol);
 
   /// The entry of the routing tables that packets to this address go by; of several ways the first. A destination of
   /// nullopt: it is the default route. ENETUNREACH, EHOSTUNREACH and the like: there is none, or one that refuses.

@@ -15,6 +15,7 @@
 #include "loader/program/lock.hpp"
 #include "loader/program/object.hpp"
 #include "loader/program/overlay.hpp"
+#include "loader/program/own_routes.hpp"
 #include "loader/program/pin.hpp"
 #include "loader/program/record.hpp"
 #include "loader/program/socket_hooks.hpp"
@@ -289,6 +290,7 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   devices.release();
   TRY(let_go(root, config, uplinks.all));
   if (!overlay) TRY(remove_overlay());
+  if (!config.routes()) TRY(remove_own_routes());
   if (!group) TRY(detach_socket_hooks(root));
   remove_old_maps(root);
   return report;
@@ -313,6 +315,7 @@ Result<std::size_t> remove(const Root& root) {
   }
   hooks += TRY(detach_socket_hooks(root));
   if (TRY(remove_overlay())) hooks++;
+  TRY(remove_own_routes());
   std::error_code error;
   fs::remove_all(root.pins(), error);
   if (error) return fail(error.value(), "remove " + root.pins().string());

@@ -28,9 +28,9 @@ struct LoadReport {
 /// before it get their old program back. What a killed upgrade has left is finished by the next.
 Result<LoadReport> load(const Root& root, const NodeConfig& config);
 
-/// Takes the programs off every interface and the sockets, and removes all pins: what is connected goes on through the
-/// host's stack.
-/// Returns the number of hooks that were attached. Succeeds when nothing is loaded.
+/// Takes the programs off every interface and the sockets, and removes all pins and the routes to other nodes' pods:
+/// what is connected goes on through the host's stack. Returns the number of hooks that were attached. Succeeds when
+/// nothing is loaded.
 Result<std::size_t> remove(const Root& root);
 
 /// Attaches programs to the interfaces of known pods that lack them. Returns the number of interfaces. ENOENT: nothing

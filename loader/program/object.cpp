@@ -80,7 +80,8 @@ void set_constants(const NodeConfig& config, Constants& data) {
   data.cfg_node_v6 = node_address(config, false).value_or(Address()).wire();
   data.cfg_gateway_v4 = Address::parse(kGatewayV4).value_or({}).wire();
   data.cfg_gateway_v6 = Address::parse(kGatewayV6).value_or({}).wire();
-  data.cfg_overlay = config.mode == Mode::kOverlay;
+  data.cfg_overlay = config.tunnels();
+  data.cfg_native = config.routes();
   data.cfg_vni = config.vni;
   data.cfg_tunnel_port = config.tunnel_port;
   set_masquerade(config, data);

@@ -34,7 +34,7 @@ Result<bool> keep_or_delete(net::Netlink& netlink, const net::VxlanSpec& wanted,
 }  // namespace
 
 Result<std::optional<OverlayDevice>> prepare_overlay(const NodeConfig& config) {
-  if (config.mode != Mode::kOverlay) return std::optional<OverlayDevice>();
+  if (!config.tunnels()) return std::optional<OverlayDevice>();
   net::Netlink netlink = TRY(net::Netlink::open());
   OverlayDevice device{.ifindex = 0, .uplink_mtu = uplink_mtu(netlink, config), .change = {}, .made = false};
   const net::VxlanSpec wanted = wanted_device(config, device.uplink_mtu);

@@ -109,7 +109,7 @@ int uplink_mtu(net::Netlink& netlink, const NodeConfig& config) {
 int pod_mtu(net::Netlink& netlink, const NodeConfig& config) {
   if (config.mtu != 0) return config.mtu;
   const int mtu = uplink_mtu(netlink, config);
-  return config.mode == Mode::kOverlay ? mtu - tunnel_overhead(config) : mtu;
+  return config.tunnels() ? mtu - tunnel_overhead(config) : mtu;
 }
 
 int tunnel_overhead(const NodeConfig& config) {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <optional>
-#include <set>
 
 #include "maps/views.hpp"
 
@@ -96,8 +96,10 @@ NodePlan plan_nodes(const NodesByName& nodes, const std::string& this_node, cons
       plan.warnings.push_back("Node " + name + " has the address " + end->text() + " of another: it is not reached");
       continue;
     }
-    for (const Prefix& cidr : node->pod_cidrs)
+    for (const Prefix& cidr : node->pod_cidrs) {
       plan.prefixes.emplace_back(cidr, AddressOwner{maps::IDENTITY_UNKNOWN, *number});
+      plan.routes.push_back({name, *number, cidr, first_of(node->internal_addresses, cidr.address.is_v4())});
+    }
   }
   return plan;
 }
@@ -120,22 +122,27 @@ Result<NodePlan> plan_nodes(const Cluster& cluster, const std::string& this_node
   return plan_nodes(nodes, this_node, TRY(read_nodes(maps)), capacity);
 }
 
-Result<std::size_t> write_tunnels(const std::filesystem::path& maps, const NodePlan& plan) {
+Result<std::size_t> write_nodes(const std::filesystem::path& maps, const NodePlan& plan,
+                                const std::set<std::uint32_t>& routed) {
   auto map = TRY(maps::open<maps::Nodes>(maps));
-  const NodeNumbers known = TRY(read_nodes(maps));
-  std::size_t written = 0;
-  std::set<std::uint32_t> used;
+  std::map<std::uint32_t, maps::node> wanted;
   for (const auto& [address, number] : plan.nodes) {
-    used.insert(number);
-    if (const auto there = known.find(address); there != known.end() && there->second == number) continue;
-    TRY(map.put(number, maps::node{address.wire(), 0, 0}).context("write node " + address.text()));
+    maps::node& node = wanted[number];
+    node.address = address.wire();
+    node.flags = routed.contains(number) ? NODE_NATIVE : 0;
+  }
+  // A number that is free now is written, too: the map is an array.
+  for (const auto& [address, number] : TRY(read_nodes(maps))) wanted.try_emplace(number);
+  std::size_t written = 0;
+  for (const auto& [number, node] : wanted) {
+    const auto there = TRY(map.lookup(number));
+    if (there && std::memcmp(&*there, &node, sizeof(node)) == 0) continue;
+    TRY(map.put(number, node).context("write node " + Address(node.address).text()));
     written++;
   }
-  for (const auto& [address, number] : known) {
-    if (used.contains(number)) continue;
-    TRY(map.put(number, maps::node{}).context("forget node " + address.text()));
-    written++;
-  }
+  if (written == 0) return written;
+  const auto runtime = TRY(maps::Mapped<maps::runtime>::open(TRY(maps::open<maps::Runtime>(maps)).fd()));
+  maps::advance_epoch(*runtime);
   return written;
 }
 

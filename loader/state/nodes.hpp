@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,8 +32,17 @@ struct AddressOwner {
   bool operator==(const AddressOwner&) const = default;
 };
 
+/// A block of another node's pods, and by which of its addresses a route leads there.
+struct PodRoute {
+  std::string node;
+  std::uint32_t number = 0;  ///< the node's
+  Prefix pods;
+  std::optional<Address> by;  ///< its first InternalIP of the block's family; nullopt: it has none
+};
+
 struct NodePlan {
-  NodeNumbers nodes;  ///< the other nodes; their numbers begin at 1
+  NodeNumbers nodes;             ///< the other nodes; their numbers begin at 1
+  std::vector<PodRoute> routes;  ///< to the pods of each of them, node by node
   /// What is known of the addresses of nodes and of the pod CIDRs of other ones. Whoever writes more into `ipcache`
   /// (pods, policies' blocks) takes these, too, and asks `node_of` for each of its own.
   std::vector<std::pair<Prefix, AddressOwner>> prefixes;
@@ -53,8 +64,10 @@ Result<NodeNumbers> read_nodes(const std::filesystem::path& maps);
 /// The same from the cluster's Node objects and what is under this folder of maps.
 Result<NodePlan> plan_nodes(const Cluster& cluster, const std::string& this_node, const std::filesystem::path& maps);
 
-/// Makes `nodes` hold the other ends of the tunnels that the plan has, by writing what differs. The plan's prefixes are
-/// the policy compiler's to write, which knows more of each address. E2BIG: the map is full.
-Result<std::size_t> write_tunnels(const std::filesystem::path& maps, const NodePlan& plan);
+/// Makes `nodes` hold the other nodes that the plan has, by writing what differs; to the pods of those whose numbers
+/// are in `routed` lead routes, to all others' tunnels. The plan's prefixes are the policy compiler's to write, which
+/// knows more of each address.
+Result<std::size_t> write_nodes(const std::filesystem::path& maps, const NodePlan& plan,
+                                const std::set<std::uint32_t>& routed = {});
 
 }  // namespace sluice::loader::state

@@ -37,7 +37,7 @@ TEST_CASE("the MAC address of the host's ends is the one that is configured") {
 }
 
 TEST_CASE("every drop reason is given to some packet, and counted under it with its bytes") {
-  Datapath node({.overlay = true, .masquerade = true});
+  Datapath node({.overlay = true, .native = true, .masquerade = true});
   node.pod("web", "10.0.0.5", "fd00::5").pod("db", "10.0.0.6", "fd00::6", {.mtu = 1300});
   node.pod("up", "10.0.0.99", "fd00::99").forget_pod("up").uplink("up", {.v6 = ""});
   const auto asks_node_port = [&](const char* backend) {
@@ -128,6 +128,7 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
          node.known_address("192.0.2.1", IDENTITY_HOST);
          return asks_node_port("192.0.2.1:80");
        }},
+      {DROP_SOURCE_FORGED, [&] { return node.from_uplink("up", udp("10.0.0.6:1", "10.0.0.5:1")); }},
       {DROP_REWRITE, [&] { return node.from_pod("web", plain.vlan(0).cut_to(16)); }},  // a tag, and no type behind it
   };
   // DROP_INTERNAL stands for "cannot be": element 0 of an array is always there.
@@ -141,11 +142,12 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
 #undef X
   for (const auto& [reason, run] : rows) {
     CAPTURE(reason);
+    const bool outside = reason == DROP_NO_UPLINK || reason == DROP_NODE_BACKEND || reason == DROP_SOURCE_FORGED ||
+                         reason == DROP_DENIED_SOURCE;
     const hook hook = reason == DROP_NOT_THIS_POD     ? HOOK_TO_POD
                       : reason == DROP_FOREIGN_TUNNEL ? HOOK_FROM_OVERLAY
-                      : reason == DROP_NO_UPLINK || reason == DROP_NODE_BACKEND || reason == DROP_DENIED_SOURCE
-                          ? HOOK_FROM_UPLINK
-                          : HOOK_FROM_POD;
+                      : outside                       ? HOOK_FROM_UPLINK
+                                                      : HOOK_FROM_POD;
     const metric before = node.metric(reason, hook);
     const Outcome outcome = run();
     CHECK(outcome.verdict.reason == reason);

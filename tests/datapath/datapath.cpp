@@ -158,6 +158,7 @@ pod_bpf* load(const Settings& settings) {
   std::memcpy(data.cfg_host_mac, settings.host_mac.bytes.data(), 6);
   data.cfg_overlay = settings.overlay;
   data.cfg_vni = kVni;
+  data.cfg_native = settings.native;
   data.cfg_tunnel_port = settings.tunnel_port;
   data.cfg_masquerade = settings.masquerade;
   for (const std::string& text : settings.unmasqueraded) {

@@ -44,7 +44,7 @@ struct Settings {
   std::string gateway_v4 = loader::kGatewayV4;
   std::string gateway_v6 = loader::kGatewayV6;
   Mac host_mac = loader::kHostMac;
-  bool overlay = false;
+  bool overlay = false, native = false;
   std::uint16_t tunnel_port = 8472;
   bool masquerade = false;
   std::vector<std::string> unmasqueraded;  ///< blocks
@@ -157,8 +157,8 @@ class Datapath {
   Datapath& deny(const char* block);
   /// The deny list is empty again.
   Datapath& allow_all();
-  /// The other end of the tunnels with node `number`.
-  Datapath& node(std::uint32_t number, const char* address);
+  /// The other end of the tunnels with node `number`; `flags` are NODE_*.
+  Datapath& node(std::uint32_t number, const char* address, std::uint32_t flags = 0);
   /// The interface of `pod` takes the place of the tunnel device; the uplink's MTU is 1500.
   Datapath& tunnel_device(const std::string& pod);
   /// Pins the maps that policy is written to as the loader pins its own, for those who open them by name.

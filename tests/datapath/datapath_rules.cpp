@@ -105,8 +105,11 @@ Datapath& Datapath::allow_all() {
   return *this;
 }
 
-Datapath& Datapath::node(std::uint32_t number, const char* address) {
-  put(skeleton_->maps.nodes, number, maps::node{parse(address).wire(), 0, 0});
+Datapath& Datapath::node(std::uint32_t number, const char* address, std::uint32_t flags) {
+  maps::node node{};
+  node.address = parse(address).wire();
+  node.flags = flags;
+  put(skeleton_->maps.nodes, number, node);
   return new_epoch();
 }
 
@@ -120,7 +123,7 @@ void Datapath::pin_maps(const std::filesystem::path& folder) const {
 }
 
 Datapath& Datapath::tunnel_device(const std::string& pod) {
-  put(skeleton_->maps.nodes, std::uint32_t{NODE_HERE}, maps::node{{}, ifindex(pod), 1500});
+  put(skeleton_->maps.nodes, std::uint32_t{NODE_HERE}, maps::node{{}, {ifindex(pod)}, 1500});
   skeleton_->data_runtime->runtime.tunnel_ifindex = ifindex(pod);
   return new_epoch();
 }

@@ -52,7 +52,7 @@ struct TwoNodes {
     const auto plan = must(loader::state::plan_nodes(known, node, root.maps()));
     CHECK(plan.warnings.empty());
     auto& writer = writers.at(node);
-    return must(loader::state::write_tunnels(root.maps(), plan)) +
+    return must(loader::state::write_nodes(root.maps(), plan)) +
            must(writer.update(known, node, {}, false, plan)).written;
   }
 

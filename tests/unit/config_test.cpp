@@ -163,13 +163,15 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
                                  .sockets = 31});
 }
 
-TEST_CASE("pods go out under the node's address where the configuration says so, else with the overlay") {
+TEST_CASE("pods go out under the node's address where the configuration says so, else in every mode but none") {
   const struct {
     const char* yaml;
     bool masquerades;
   } rows[] = {{"", false},
               {"mode: overlay\n", true},
               {"masquerade: auto\nmode: overlay\n", true},
+              {"mode: native\n", true},
+              {"mode: mixed\n", true},
               {"masquerade: false\nmode: overlay\n", false},
               {"masquerade: true\n", true}};
   for (const auto& row : rows) {
@@ -212,7 +214,7 @@ TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
       {"mtu: 70000\n", "mtu must be a number"},
       {"maps: {flows: 3}\n", "flows must be a number from 16"},
       {"maps: {flows: -1}\n", "flows must be a number from 16"},
-      {"mode: vxlan\n", "mode must be none or overlay"},
+      {"mode: vxlan\n", "mode must be none, overlay, native or mixed"},
       {"vni: 16777216\n", "vni must be a number from 1 to 16777215"},
       {"tunnelPort: 0\n", "tunnelPort must be a number from 1 to 65535"},
       {"forwarding: perhaps\n", "forwarding must be true or false"},

@@ -55,6 +55,16 @@ TEST_CASE("the other nodes' pod CIDRs are behind them, and all nodes' addresses 
                                                 "10.2.0.0/24 is 0 behind 1", "fd02::/64 is 0 behind 1"});
 }
 
+TEST_CASE("a route to a node's pods goes by its first address of their family") {
+  const auto made = plan(kHere + kOther + node("c", "192.0.2.3", "'fd03::/64'"));
+  std::vector<std::string> routes;
+  for (const PodRoute& one : made.routes)
+    routes.push_back(one.node + " " + std::to_string(one.number) + " " + one.pods.text() + " by " +
+                     (one.by ? one.by->text() : "nobody"));
+  CHECK(routes == std::vector<std::string>{"b 1 10.2.0.0/24 by 192.0.2.2", "b 1 fd02::/64 by 2001:db8::2",
+                                           "c 2 fd03::/64 by nobody"});
+}
+
 TEST_CASE("who is behind which node is asked by block, and a block around a node's is behind none") {
   const auto made = plan(kHere + kOther);
   const struct {
