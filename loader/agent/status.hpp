@@ -17,11 +17,11 @@ namespace sluice::loader::agent {
 
 struct PartStatus {
   std::string name;
-  std::string failure;                              ///< of the last try; empty: it succeeded
-  std::chrono::system_clock::time_point applied;    ///< the last success; the epoch: none yet
-  std::chrono::microseconds took{0};                ///< what it took
-  std::size_t pending = 0;                          ///< changes that wait for one
-  std::vector<std::string> warnings;                ///< what of the last success could not be done, a sentence each
+  std::string failure;                            ///< of the last try; empty: it succeeded
+  std::chrono::system_clock::time_point applied;  ///< the last success; the epoch: none yet
+  std::chrono::microseconds took{0};              ///< what it took
+  std::size_t pending = 0;                        ///< changes that wait for one
+  std::vector<std::string> warnings;              ///< what of the last success could not be done, a sentence each
 };
 
 struct Status {
