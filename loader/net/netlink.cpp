@@ -388,7 +388,8 @@ Result<std::vector<Route>> Netlink::routes_of(int protocol) {
                                         if (auto route = route_of(object); route && route->protocol == protocol)
                                           routes.push_back(*route);
                                       });
-    if (found.failed_with(EAFNOSUPPORT)) continue;  // the kernel was started without IPv6
+    // The kernel was started without IPv6; there is no table before its first route.
+    if (found.failed_with(EAFNOSUPPORT) || found.failed_with(ENOENT)) continue;
     if (!found) return found;
     all.insert(all.end(), found->begin(), found->end());
   }

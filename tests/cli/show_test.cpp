@@ -125,7 +125,8 @@ TEST_CASE("completion knows verbs, options and values") {
   } rows[] = {{{"flow", ""}, "list\nwatch\n"},
               {{"map", "dump", "f"}, "flows\nfragments\n"},
               {{"flow", "list", "--state", "clos"}, "closed\nclosing\n"},
-              {{"flow", "watch", "--reason", "SOURCE_"}, "SOURCE_MAC\nSOURCE_RANGE\nSOURCE_ROUTED\nSOURCE_SPOOFED\n"},
+              {{"flow", "watch", "--reason", "SOURCE_"},
+               "SOURCE_FORGED\nSOURCE_MAC\nSOURCE_RANGE\nSOURCE_ROUTED\nSOURCE_SPOOFED\n"},
               {{"--root", "/x", "comp"}, "completion\n"},
               {{"flow", "list", "--proto"}, "--protocol\n"},
               {{"trace", "--from", "n"}, "node\n"}};
