@@ -32,7 +32,8 @@ constexpr const char* kExamples =
   bpfctl trace --from default/web --to default/db:5432       to a pod, TCP SYN in IPv4
   bpfctl trace -6 --from default/web --to default/db:5432
   bpfctl trace --from node --to default/web:8080             a probe of the node itself
-  bpfctl trace --from 203.0.113.9 --to default/web:80        whoever the host's stack brings in
+  bpfctl trace --from 203.0.113.9 --to 192.0.2.7:30080       a client from outside, through a node port
+  bpfctl trace --from 203.0.113.9 --to default/web:80        or whoever the host's stack brings in
   bpfctl trace --from default/web --to 10.244.2.7/icmp --size 1500
   bpfctl trace --from default/web:40123 --to 10.96.0.1:443 --flags A    a packet of a known connection
   bpfctl trace --from default/web --to default/db:5432 -o json | jq -r .reason
@@ -322,6 +323,9 @@ class Story {
                          told.empty() ? "" : "; it gets " + std::string(told == "TCP reset" ? "a " : "an ") + told);
     }
     if (trace_.packet.hook == maps::HOOK_TO_POD) return "delivered to " + who(Address(said_.target.addr));
+    if (traced.action == kPass && !begun())
+      return "handed to the host's stack: it is of no Service that is open to the outside, and of no connection of a "
+             "pod";
     if (traced.action == kPass && half_.delivery != maps::FLOW_TO_STACK)
       return fmt::format("handed to the host's stack, which fragments it: it is larger than {} bytes", half_.mtu);
     if (traced.action == kPass) return "handed to the host's stack";

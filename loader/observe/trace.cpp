@@ -1,5 +1,6 @@
 #include "loader/observe/trace.hpp"
 
+#include <linux/pkt_cls.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "loader/config.hpp"
+#include "loader/net/netlink.hpp"
 #include "loader/observe/frame.hpp"
 #include "loader/program/datapath.hpp"
 #include "loader/program/pin.hpp"
@@ -99,32 +101,61 @@ Result<std::pair<Address, Address>> choose(const TraceRequest& request, const st
                             (request.v4 ? std::string(", IPv") + (*request.v4 ? "4" : "6") : ""));
 }
 
-/// Where the packet is seen first on this node, and the MAC addresses that it has there.
+/// A place where the packet is seen on this node, and the MAC addresses that it has there.
 struct Entrance {
   maps::hook hook;
   int ifindex;
   Mac from, to;
 };
 
-Result<Entrance> entrance(const Root& root, const Address& source, const Address& destination, bool from_stack,
-                          std::uint32_t epoch) {
+/// Behind which other node's tunnel the address is, and that is not the node itself.
+Result<bool> is_behind_tunnel(const Root& root, const Address& address, std::uint32_t epoch) {
+  maps::ipcache_key key{128, {}};
+  std::memcpy(key.word, &address.wire(), sizeof(key.word));
+  const auto who = TRY(TRY(maps::open<maps::Ipcache>(root.maps())).lookup(key));
+  return who && who->node != NODE_HERE && who->classes[GENERATION(epoch)].identity != maps::IDENTITY_REMOTE_NODE;
+}
+
+/// The uplink that the world comes in by: the one with the address that is asked for, else any, as to flows they are
+/// all one. nullopt: there is none.
+Result<std::optional<Entrance>> uplink_to(const Root& root, const Address& destination) {
+  const auto uplinks = TRY(TRY(maps::open<maps::Uplinks>(root.maps())).dump());
+  if (uplinks.empty()) return std::optional<Entrance>();
+  const auto has_it = std::ranges::find_if(uplinks, [&](const auto& uplink) {
+    return Address(uplink.second.v4) == destination || Address(uplink.second.v6) == destination;
+  });
+  const int ifindex = static_cast<int>((has_it != uplinks.end() ? *has_it : uplinks.front()).first);
+  const net::Link link = TRY(TRY(net::Netlink::open()).link(ifindex));
+  return std::optional(Entrance{maps::HOOK_FROM_UPLINK, ifindex, {}, link.mac});
+}
+
+/// Where the packet is seen, one after the other as long as programs pass it on.
+Result<std::vector<Entrance>> entrances(const Root& root, const Address& source, const Address& destination,
+                                        bool from_stack, std::uint32_t epoch) {
   auto datapath = TRY(program::Datapath::open(root));
-  const auto sender = TRY(datapath.endpoint(source));
-  if (sender && !from_stack) return Entrance{maps::HOOK_FROM_POD, sender->ifindex, sender->pod_mac, kHostMac};
-  const auto receiver = TRY(datapath.endpoint(destination));
-  if (!receiver)
+  const auto sender = TRY(datapath.endpoint(source)), receiver = TRY(datapath.endpoint(destination));
+  if (sender && !from_stack)
+    return std::vector{Entrance{maps::HOOK_FROM_POD, sender->ifindex, sender->pod_mac, kHostMac}};
+  std::vector<Entrance> all;
+  if (receiver && TRY(is_behind_tunnel(root, source, epoch))) {
+    const auto here = TRY(TRY(maps::open<maps::Nodes>(root.maps())).lookup(NODE_HERE));
+    if (here && here->ifindex != 0)
+      return std::vector{
+          Entrance{maps::HOOK_FROM_OVERLAY, static_cast<int>(here->ifindex), kTunnelSourceMac, kHostMac}};
+  }
+  if (!from_stack)
+    if (const auto uplink = TRY(uplink_to(root, destination))) all.push_back(*uplink);
+  if (receiver) all.push_back({maps::HOOK_TO_POD, receiver->ifindex, kHostMac, receiver->pod_mac});
+  if (all.empty())
     return refuse(EINVAL,
                   "neither " + source.text() + " nor " + destination.text() +
                       " is a pod of this node, and the programs see no other packets: trace it on the node of a pod");
-  maps::ipcache_key key{128, {}};
-  std::memcpy(key.word, &source.wire(), sizeof(key.word));
-  const auto who = TRY(TRY(maps::open<maps::Ipcache>(root.maps())).lookup(key));
-  if (who && who->node != NODE_HERE && who->classes[GENERATION(epoch)].identity != maps::IDENTITY_REMOTE_NODE) {
-    const auto here = TRY(TRY(maps::open<maps::Nodes>(root.maps())).lookup(NODE_HERE));
-    if (here && here->ifindex != 0)
-      return Entrance{maps::HOOK_FROM_OVERLAY, static_cast<int>(here->ifindex), kTunnelSourceMac, kHostMac};
-  }
-  return Entrance{maps::HOOK_TO_POD, receiver->ifindex, kHostMac, receiver->pod_mac};
+  return all;
+}
+
+/// The program had nothing to do with the packet.
+bool passed_on(const program::Traced& traced) {
+  return traced.action == TC_ACT_UNSPEC && traced.reason == maps::DROP_NONE && traced.decision.entry.half[0].epoch == 0;
 }
 
 /// A port that makes a new connection of the packet, unless one was asked for. ICMP has one identifier for both ends.
@@ -193,34 +224,37 @@ Result<Trace> trace(const Root& root, const ClusterNames& names, const TraceRequ
                                                 TRY(addresses_of(names, config, request.to.host))));
   const auto flows = TRY(maps::open<maps::Flows>(root.maps()));
   const auto runtime = TRY(maps::Mapped<maps::runtime>::open(TRY(maps::open<maps::Runtime>(root.maps())).fd()));
-  const Entrance in =
-      TRY(entrance(root, source, destination, request.from.host == kThisNode, std::uint32_t{runtime->epoch}));
+  const auto ways_in =
+      TRY(entrances(root, source, destination, request.from.host == kThisNode, std::uint32_t{runtime->epoch}));
 
   Trace trace;
   trace.packet = {.source = {source, 0},
                   .destination = {destination, 0},
                   .proto = TRY(protocol_of(request, source.is_v4())),
-                  .size = 0,
-                  .hook = in.hook,
-                  .ifindex = in.ifindex};
+                  .size = 0};
   TRY(choose_ports(flows, request, trace.packet));
   trace.epoch = runtime->epoch;
   trace.known = TRY(known_flow(flows, trace.packet, trace.epoch, config.timeouts));
-  const auto bytes = frame({.from = in.from,
-                            .to = in.to,
-                            .source = source,
-                            .destination = destination,
-                            .proto = trace.packet.proto,
-                            .source_port = trace.packet.source.port,
-                            .destination_port = trace.packet.destination.port,
-                            .tcp_flags = request.tcp_flags,
-                            .ttl = request.ttl,
-                            .dont_fragment = !request.may_fragment,
-                            .size = request.size});
-  trace.packet.size = static_cast<unsigned>(bytes.size() - kEthernet);
-  const Fd loaded = TRY(program::open_pin(program::program_pin(root, maps::hook_name(in.hook))));
-  auto tracer = TRY(program::Tracer::load(in.hook, loaded));
-  trace.traced = TRY(tracer.run(bytes, in.ifindex));
+  for (const Entrance& in : ways_in) {
+    const auto bytes = frame({.from = in.from,
+                              .to = in.to,
+                              .source = source,
+                              .destination = destination,
+                              .proto = trace.packet.proto,
+                              .source_port = trace.packet.source.port,
+                              .destination_port = trace.packet.destination.port,
+                              .tcp_flags = request.tcp_flags,
+                              .ttl = request.ttl,
+                              .dont_fragment = !request.may_fragment,
+                              .size = request.size});
+    trace.packet.size = static_cast<unsigned>(bytes.size() - kEthernet);
+    trace.packet.hook = in.hook;
+    trace.packet.ifindex = in.ifindex;
+    const Fd loaded = TRY(program::open_pin(program::program_pin(root, maps::hook_name(in.hook))));
+    auto tracer = TRY(program::Tracer::load(in.hook, loaded));
+    trace.traced = TRY(tracer.run(bytes, in.ifindex));
+    if (!passed_on(trace.traced)) break;
+  }
   return trace;
 }
 

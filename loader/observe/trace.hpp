@@ -44,7 +44,7 @@ struct TracePacket {
   std::uint8_t proto = 0;
   unsigned size = 0;  ///< bytes from the IP header on
   maps::hook hook = maps::HOOK_FROM_POD;
-  int ifindex = 0;  ///< where it is seen
+  int ifindex = 0;  ///< where it is seen, or was last, where programs had nothing to do with it
 };
 
 /// A connection with the packet's addresses and ports that the datapath knows.

@@ -139,7 +139,8 @@ TEST_CASE("a trace names Service, backend and rule, and says what happens then")
 apiVersion: v1
 kind: Service
 metadata: {name: shop, namespace: default}
-spec: {clusterIPs: [10.96.0.1], ipFamilies: [IPv4], ports: [{name: tcp, port: 80, targetPort: 8080}]}
+spec: {type: NodePort, clusterIPs: [10.96.0.1], ipFamilies: [IPv4], ports: [{name: tcp, port: 80, targetPort: 8080,
+  nodePort: 30080}]}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -158,6 +159,15 @@ endpoints: [{addresses: [")" +
   CHECK(allowed.at("verdict") == "delivered to default/web");
   CHECK(allowed.at("ingressVerdict").is_null());
   CHECK(trace({"--from", "client", "--to", "10.96.0.1:81"}, 4).at("reason") == "NO_BACKEND");
+  const std::string outside = "198.51.100.9", node = cluster.node("node-1").address(true).text();
+  const auto asked = trace({"--from", outside, "--to", node + ":30080"}, 0);
+  CHECK(asked.at("hook") == "from_uplink");
+  CHECK(asked.at("backend") == web.address(true).text() + ":8080");
+  CHECK(asked.at("verdict") == "delivered to default/web");
+  const auto none = trace({"--from", outside, "--to", node + ":30081"}, 0);
+  CHECK(none.at("hook") == "from_uplink");
+  CHECK(has(none.at("verdict"), "handed to the host's stack: it is of no Service"));
+  CHECK(trace({"--from", outside, "--to", web.address(true).text() + ":8080"}, 0).at("hook") == "to_pod");
 
   apply(R"(---
 apiVersion: networking.k8s.io/v1
@@ -168,6 +178,7 @@ spec: {podSelector: {}, ingress: [{ports: [{port: 9090}]}]}
   REQUIRE(within(std::chrono::seconds(5), [&] {
     return cluster.on_node("node-1", {"bpfctl", "trace", "--from", "client", "--to", "web:8080"}).status == 4;
   }));
+  CHECK(trace({"--from", outside, "--to", node + ":30080"}, 4).at("reason") == "POLICY_INGRESS");
   const auto denied = trace(to_shop, 4);
   CHECK(denied.at("reason") == "POLICY_INGRESS");
   CHECK(denied.at("ingressVerdict") == "deny");
@@ -192,15 +203,14 @@ TEST_CASE("a trace that cannot be made says why") {
     Command words;
     int status;
     const char* says;
-  } rows[] = {
-      {{"--from", "nobody", "--to", "web:80"}, 3, "no pod default/nobody on this node"},
-      {{"--from", "client", "--to", "web"}, 1, "tcp needs a port to go to"},
-      {{"--from", "client", "--to", "web:80/icmp"}, 1, "ICMP has no ports"},
-      {{"--from", "192.0.2.1", "--to", "192.0.2.2:80"}, 1, "neither 192.0.2.1 nor 192.0.2.2 is a pod of this node"},
-      {{"--from", "192.0.2.1", "--to", "[fd00::1]:80"}, 1, "have no address of the same family"},
-      {{"--from", "client", "--to", "web:80", "--flags", "X"}, 2, "are no TCP flags"},
-      {{"--from", "client", "--to", "web:0"}, 2, "is no end of a packet"},
-      {{"--to", "web:80"}, 2, "--from is required"}};
+  } rows[] = {{{"--from", "nobody", "--to", "web:80"}, 3, "no pod default/nobody on this node"},
+              {{"--from", "client", "--to", "web"}, 1, "tcp needs a port to go to"},
+              {{"--from", "client", "--to", "web:80/icmp"}, 1, "ICMP has no ports"},
+              {{"--from", "node", "--to", "192.0.2.2:80"}, 1, "nor 192.0.2.2 is a pod of this node"},
+              {{"--from", "192.0.2.1", "--to", "[fd00::1]:80"}, 1, "have no address of the same family"},
+              {{"--from", "client", "--to", "web:80", "--flags", "X"}, 2, "are no TCP flags"},
+              {{"--from", "client", "--to", "web:0"}, 2, "is no end of a packet"},
+              {{"--to", "web:80"}, 2, "--from is required"}};
   for (const auto& row : rows) {
     Command words{"trace"};
     words.insert(words.end(), row.words.begin(), row.words.end());

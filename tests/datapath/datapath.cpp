@@ -374,6 +374,8 @@ Bytes Datapath::frame_at(maps::hook hook, const std::string& pod, const Packet& 
       return packet.frame(host, mac);
     case maps::HOOK_FROM_OVERLAY:
       return packet.frame(loader::kTunnelSourceMac, host);
+    case maps::HOOK_FROM_UPLINK:
+      return packet.frame(kRouterMac, loader::kHostMac);
     default:
       return packet.frame(mac, host);
   }
@@ -410,12 +412,12 @@ Outcome Datapath::from_overlay(const std::string& pod, const Packet& packet) {
 }
 
 Outcome Datapath::from_uplink(const std::string& pod, const Packet& packet) {
-  return run(maps::HOOK_FROM_UPLINK, find(pod), packet.frame(kRouterMac, loader::kHostMac), &packet);
+  return run(maps::HOOK_FROM_UPLINK, find(pod), frame_at(maps::HOOK_FROM_UPLINK, pod, packet), &packet);
 }
 
 Outcome Datapath::from_uplink(const std::string& pod, const Packet& packet, const Packet& becomes) {
-  return run(maps::HOOK_FROM_UPLINK, find(pod), packet.frame(kRouterMac, loader::kHostMac), &packet,
-             becomes.frame(kRouterMac, loader::kHostMac));
+  return run(maps::HOOK_FROM_UPLINK, find(pod), frame_at(maps::HOOK_FROM_UPLINK, pod, packet), &packet,
+             frame_at(maps::HOOK_FROM_UPLINK, pod, becomes));
 }
 
 Outcome Datapath::from_uplink(const std::string& pod, const Bytes& frame) {

@@ -60,6 +60,7 @@ Verdict Datapath::traced(maps::hook hook, const std::string& pod, const Packet& 
   const maps::flow_half& half = traced.decision.entry.half[traced.decision.dir];
   if (half.delivery == maps::FLOW_TO_TUNNEL) return tunnelled_to(half.node);
   const std::string to = name_of(half.egress_ifindex);
+  if (half.delivery == maps::FLOW_TO_UPLINK) return sent_out_of(to);
   return half.delivery == maps::FLOW_TO_PEER ? delivered_to(to) : through_qdisc_of(to);
 }
 

@@ -251,3 +251,48 @@ TEST_CASE("what a trace is told of the constants is what the loaded programs hav
   CHECK(node.trace(HOOK_FROM_POD, "web", sent).frame ==
         icmp_about("192.0.2.77", "10.0.0.5", 11, 0, 0, sent).frame(sluice::loader::kHostMac, node.mac("web")));
 }
+
+TEST_CASE("a trace and the programs agree on what the world sends, and the trace writes nothing") {
+  const long start = seed();
+  CAPTURE(start);
+  std::mt19937_64 random(static_cast<unsigned long>(start));
+  const auto below = [&](std::size_t limit) { return static_cast<std::size_t>(random() % limit); };
+  Datapath node({.icmp_errors_per_second = 1'000'000, .overlay = true});
+  two_pods(node).pod("up", "10.0.0.99", "fd00::99").pod("device", "10.0.0.100", "fd00::100");
+  node.forget_pod("up").uplink("up").tunnel_device("device").node(kNode, "192.0.2.9");
+  node.known_address("10.9.0.0/16", 400, 0, kNode).known_address("fd09::/16", 400, 0, kNode);
+  for (const Family& family : kFamilies) {
+    const std::uint32_t id = family.v4 ? 10 : 20;
+    const auto open = [&](int port, const std::vector<SocketAddress>& backends, ServiceOptions options) {
+      options.id = id + static_cast<std::uint32_t>(port % 10);
+      options.flags |= SERVICE_OUTSIDE;
+      node.service(family.at(family.host, port), IPPROTO_TCP, backends, options);
+    };
+    open(30080, {family.at(family.web, 8080)}, {});
+    open(30081, {family.at(family.v4 ? "10.9.0.7" : "fd09::7", 8080)}, {.affinity_s = 60});
+    open(30082, {}, {});
+    open(30083, {family.at(family.web, 8080)}, {.flags = SERVICE_SOURCE_RANGES, .source_ranges = {"198.51.100.77"}});
+  }
+  node.policy(7, POLICY_ISOLATES, {}).policy(8, POLICY_ISOLATES | POLICY_REJECT, {});
+  unsigned kinds[Verdict::kOddity + 1] = {};
+  constexpr int kPackets = 400;
+  for (int i = 0; i < kPackets; i++) {
+    CAPTURE(i);
+    const Family& family = kFamilies[below(2)];
+    if (below(10) == 0) node.pod_policy("web", kWeb, 0, static_cast<std::uint32_t>(below(2) == 0 ? 0 : 7 + below(2)));
+    static constexpr const char* kFlags[] = {"S", "A", "FA", "R"};
+    const char* to[] = {family.host, family.host, family.host, family.web};
+    Packet packet = tcp(family.at(family.world, static_cast<int>(5000 + below(20))),
+                        family.at(to[below(4)], static_cast<int>(30080 + below(6))), kFlags[below(4)]);
+    if (below(10) == 0) packet = packet.ttl(1);
+    const auto before = node.contents();
+    const Verdict traced = node.traced(HOOK_FROM_UPLINK, "up", packet);
+    CHECK(node.contents() == before);
+    const Outcome outcome = node.from_uplink("up", packet);
+    CHECK(traced == outcome.verdict);
+    kinds[outcome.verdict.kind]++;
+  }
+  for (const Verdict::Kind kind :
+       {Verdict::kDelivered, Verdict::kToStack, Verdict::kTunnelled, Verdict::kDropped, Verdict::kTold})
+    CHECK(kinds[kind] > kPackets / 100);
+}
