@@ -30,6 +30,11 @@ PolicyLab::PolicyLab(const std::string& yaml, std::vector<std::string> nodes, co
 }
 
 void PolicyLab::put(const std::string& objects) {
+  write(objects);
+  wait();
+}
+
+void PolicyLab::write(const std::string& objects) {
   generation_ = generation_ % 3 + 1;
   std::string yaml = objects;
   for (unsigned number = 1; number <= generation_; number++) yaml += generation_yaml(number);
@@ -38,9 +43,16 @@ void PolicyLab::put(const std::string& objects) {
     std::ofstream(folder / "test.new") << yaml;
     std::filesystem::rename(folder / "test.new", folder / "test.yaml");
   }
+}
+
+void PolicyLab::wait() const {
   const bool done =
       within(kSoon, [&] { return std::ranges::all_of(nodes_, [&](auto& node) { return applied(node); }); });
   REQUIRE_MESSAGE(done, "an agent takes no notice");
+}
+
+Agent& PolicyLab::agent(const std::string& node) {
+  return *std::next(agents_.begin(), std::ranges::find(nodes_, node) - nodes_.begin());
 }
 
 bool PolicyLab::applied(const std::string& node) const {

@@ -22,6 +22,10 @@ class PolicyLab {
 
   /// Returns when every agent has applied these objects, and no others beside the lab's.
   void put(const std::string& objects);
+  /// The same in two steps.
+  void write(const std::string& objects);
+  void wait() const;
+  Agent& agent(const std::string& node);
 
  private:
   [[nodiscard]] bool applied(const std::string& node) const;
