@@ -1,6 +1,9 @@
 #include "loader/observe/metrics.hpp"
 
+#include <set>
+
 #include "loader/observe/prometheus.hpp"
+#include "maps/array.hpp"
 #include "maps/names.hpp"
 #include "maps/views.hpp"
 
@@ -14,6 +17,24 @@ Result<MapLevel> level(const Root& root) {
   MapLevel level{.name = View::kName, .capacity = TRY(map.capacity())};
   TRY(map.each([&](const auto&, const auto&) { level.entries++; }));
   return level;
+}
+
+/// Of the arrays that Services choose from: how many numbers are in use.
+Result<std::vector<MapLevel>> choice_levels(const Root& root) {
+  const auto services = TRY(maps::open<maps::Services>(root.maps()));
+  const auto slots = TRY(maps::open<maps::BackendSlots>(root.maps()));
+  const auto backends_map = TRY(maps::open<maps::Backends>(root.maps()));
+  const auto backends = TRY(maps::MappedArray<maps::backend>::open(backends_map.fd(), TRY(backends_map.capacity())));
+  MapLevel used_slots{.name = maps::BackendSlots::kName, .capacity = TRY(slots.capacity())};
+  std::set<std::uint32_t> runs;  // frontends share them
+  TRY(services.each([&](const maps::service_key&, const maps::service& one) {
+    for (const maps::backend_table& table : {one.inside, one.outside})
+      if (table.count != 0 && runs.insert(table.first).second) used_slots.entries += table.count;
+  }));
+  MapLevel used_backends{.name = maps::Backends::kName, .capacity = backends.capacity()};
+  for (std::uint32_t number = 0; number < backends.capacity(); number++)
+    used_backends.entries += backends[number].service != 0 ? 1 : 0;
+  return std::vector{used_slots, used_backends};
 }
 
 bool known(std::uint32_t reason, std::uint32_t hook) {
@@ -66,8 +87,13 @@ Result<std::vector<Counter>> counters(const Root& root) {
 }
 
 Result<std::vector<MapLevel>> map_levels(const Root& root) {
-  return std::vector<MapLevel>{TRY(level<maps::Flows>(root)), TRY(level<maps::Endpoints>(root)),
-                               TRY(level<maps::Fragments>(root))};
+  std::vector<MapLevel> levels{TRY(level<maps::Flows>(root)),        TRY(level<maps::Endpoints>(root)),
+                               TRY(level<maps::Fragments>(root)),    TRY(level<maps::Services>(root)),
+                               TRY(level<maps::SourceRanges>(root)), TRY(level<maps::Affinity>(root)),
+                               TRY(level<maps::Sockets>(root))};
+  const auto choice = TRY(choice_levels(root));
+  levels.insert(levels.end(), choice.begin(), choice.end());
+  return levels;
 }
 
 Result<std::string> prometheus_text(const Root& root) {

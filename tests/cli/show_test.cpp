@@ -45,7 +45,7 @@ TEST_CASE("status, endpoints, drops, metrics and programs show what is there") {
   const auto prometheus = bpfctl.run({"metrics", "-o", "prometheus"}).output;
   CHECK(has(prometheus, "sluice_drop_packets_total{hook=\"from_pod\",reason=\"TTL_EXPIRED\"} 1\n"));
   CHECK(has(prometheus, "# TYPE sluice_map_entries gauge\n"));
-  CHECK(bpfctl.json({"metrics"}).at("maps").size() == 3);
+  CHECK(bpfctl.json({"metrics"}).at("maps").size() == 9);
 
   const auto programs = bpfctl.json({"prog", "list"});
   REQUIRE(programs.size() == 12);

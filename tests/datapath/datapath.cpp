@@ -174,7 +174,8 @@ pod_bpf* load(const Settings& settings) {
   bpf_map__set_max_entries(skeleton->maps.nodes, 64);
   bpf_map__set_max_entries(skeleton->maps.endpoints, settings.endpoints);
   bpf_map__set_max_entries(skeleton->maps.fragments, settings.fragments);
-  for (bpf_map* map : {skeleton->maps.flows, skeleton->maps.fragments})
+  bpf_map__set_max_entries(skeleton->maps.affinity, settings.affinity);
+  for (bpf_map* map : {skeleton->maps.flows, skeleton->maps.fragments, skeleton->maps.affinity})
     if (settings.full_refuses) bpf_map__set_type(map, BPF_MAP_TYPE_HASH);
   for (bpf_map* map : {skeleton->maps.backends, skeleton->maps.backend_slots, skeleton->maps.policies})
     bpf_map__set_max_entries(map, 4096);

@@ -36,7 +36,8 @@ struct Settings {
   std::uint32_t flows = 4096;
   std::uint32_t fragments = 1024;
   std::uint32_t endpoints = 64;
-  /// The tables of flows and fragments refuse what finds them full, as an LRU does only by bad luck.
+  std::uint32_t affinity = 1024;
+  /// The tables of flows, fragments and affinity refuse what finds them full, as an LRU does only by bad luck.
   bool full_refuses = false;
   std::uint32_t icmp_errors_per_second = 1000;
   std::string icmp_source_v4 = "192.0.2.1";

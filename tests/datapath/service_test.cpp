@@ -150,6 +150,22 @@ TEST_CASE("a client with affinity has the same backend for all its connections, 
   CHECK(seen.size() == 2);
 }
 
+TEST_CASE("without room for another client's affinity its connections are served, and who has one keeps it") {
+  Datapath node({.affinity = 1, .full_refuses = true});
+  node.pod("one", "10.0.0.5", "fd00::5").pod("other", "10.0.0.8", "fd00::8");
+  node.pod("a", "10.0.0.6", "fd00::6").pod("b", "10.0.0.7", "fd00::7");
+  const auto chosen = [&](const char* from, const std::string& address, int port) {
+    return node.from_pod(from, tcp(address + ":" + std::to_string(port), "10.96.0.1:80", "S")).verdict.pod;
+  };
+  node.service("10.96.0.1:80", IPPROTO_TCP, {"10.0.0.6:80", "10.0.0.7:80"}, {.affinity_s = 100});
+  const std::string first = chosen("one", "10.0.0.5", 1000);
+  for (int port = 1001; port < 1030; port++) {
+    const std::string second = chosen("other", "10.0.0.8", port);
+    CHECK((second == "a" || second == "b"));
+    CHECK(chosen("one", "10.0.0.5", port) == first);
+  }
+}
+
 TEST_CASE("the client's port is kept unless another connection has it, then another is taken") {
   Datapath node;
   two_pods(node).service("10.96.0.1:80", IPPROTO_TCP, {"10.0.0.6:8080"});

@@ -358,7 +358,9 @@ TEST_CASE("where no port is left the connection is dropped with that reason") {
     CHECK(node.from_pod("web", udp(family.at(family.web, 20000), world)).verdict == sent_out_of("up"));
     CHECK(port_given(node, udp(family.at(family.web, 20000), world)) == 1024);
     CHECK(node.from_pod("web", udp(family.at(family.web, 20001), world)) == dropped(DROP_NO_PORT));
-    // To another server it is free.
+    // Who has one keeps it, and to another server it is free.
+    CHECK(node.from_pod("web", udp(family.at(family.web, 20000), world)).verdict == sent_out_of("up"));
+    CHECK(port_given(node, udp(family.at(family.web, 20000), world)) == 1024);
     CHECK(node.from_pod("web", udp(family.at(family.web, 20001), family.at(family.world, 53))).verdict ==
           sent_out_of("up"));
   }

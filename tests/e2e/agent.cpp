@@ -4,6 +4,8 @@
 
 #include <system_error>
 
+#include "tests/e2e/socket.hpp"
+
 namespace sluice::e2e {
 
 void Agent::start() {
@@ -19,6 +21,15 @@ void Agent::stop(int signal) {
   process_->signal(signal);
   process_->wait();
   process_.reset();
+}
+
+std::string page(const Place& node, const Address& address, std::uint16_t port, const std::string& path) {
+  const auto socket = Socket::tcp_connected(node.netns, address, port);
+  if (!socket) return socket.error().message;
+  if (auto sent = socket->send("GET " + path + " HTTP/1.0\r\n\r\n"); !sent) return sent.error().message;
+  std::string answer;
+  while (auto more = socket->read(1)) answer += *more;
+  return answer;
 }
 
 }  // namespace sluice::e2e

@@ -32,4 +32,7 @@ class Agent {
   std::optional<Process> process_;
 };
 
+/// What a GET of this page answers, its head included; what went wrong where nobody does.
+std::string page(const Place& node, const Address& address, std::uint16_t port, const std::string& path);
+
 }  // namespace sluice::e2e

@@ -31,16 +31,6 @@ std::string service_yaml(int number) {
          ", ports: [{port: 80}]}\n";
 }
 
-/// What a GET of this page answers, its head included; what went wrong where nobody does.
-std::string page(const Place& node, const Address& address, std::uint16_t port, const std::string& path) {
-  const auto socket = Socket::tcp_connected(node.netns, address, port);
-  if (!socket) return socket.error().message;
-  if (auto sent = socket->send("GET " + path + " HTTP/1.0\r\n\r\n"); !sent) return sent.error().message;
-  std::string answer;
-  while (auto more = socket->read(1)) answer += *more;
-  return answer;
-}
-
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 std::string balanced_yaml(int health_port, const std::string& ready_node) {
