@@ -41,17 +41,32 @@ static __always_inline void translation_keep(struct flow_entry *fresh, const str
 	fresh->service = known->service;
 }
 
+static __always_inline bool flow_answered(const struct packet *pkt, const struct flow_entry *entry)
+{
+	return flow_state(pkt->key.proto, &entry->half[0], &entry->half[1]) != FLOW_OPENING;
+}
+
 /* A connection that is translated keeps its translation as long as it lives; datagrams leave a backend that does not
- * serve any more. Else a new connection to a Service gets its backend here. */
+ * serve any more. Else a new connection to a Service gets its backend here, and so does one that has asked in vain
+ * before the Service was there. */
 static __always_inline int translation_decide(const struct packet *pkt, struct flow_entry **known,
 					      struct decision *decision, __u32 from)
 {
 	struct flow_entry *entry = *known;
 	const __u8 dir = pkt->dir & 1;
+	const bool translated = entry && (entry->flags & FLOW_TRANSLATED);
+	int err;
 
-	if (entry && (entry->flags & FLOW_TRANSLATED)) {
-		if ((entry->met & 1) != dir)
-			return -DROP_TUPLE_IN_USE;
+	if (translated && (entry->met & 1) != dir)
+		return -DROP_TUPLE_IN_USE;
+	if (entry && !entry->service && entry->initiator == dir && !pkt->is_icmp_error && !flow_answered(pkt, entry)) {
+		err = balance(pkt, decision, from);
+		if (err || (decision->entry.flags & FLOW_TRANSLATED)) {
+			*known = NULL;
+			return err;
+		}
+	}
+	if (translated) {
 		if (pkt->key.proto != IPPROTO_UDP || entry->initiator != dir || !entry->service ||
 		    backend_serves(entry->to.backend, entry->service, &entry->to.dst, entry->to.dport)) {
 			translation_keep(&decision->entry, entry);

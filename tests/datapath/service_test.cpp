@@ -71,6 +71,23 @@ TEST_CASE("a translated connection keeps its backend when the choice changes, an
   }
 }
 
+TEST_CASE("who asks before the Service is there reaches it when it has come, from the same port") {
+  for (const Family& family : kFamilies) {
+    for (const std::uint8_t proto : {IPPROTO_TCP, IPPROTO_UDP}) {
+      CAPTURE(family.name);
+      CAPTURE(proto);
+      Datapath node;
+      two_pods(node);
+      const Connection way = connection(family, proto);
+      REQUIRE(node.from_pod("web", way.asks) == to_stack());
+      node.service(family.at(vip(family), 80), proto, {family.at(family.db, 8080)});
+      node.service_address(vip(family));
+      CHECK(node.from_pod("web", way.asks, way.asks_there) == delivered_to("db"));
+      CHECK(node.from_pod("db", way.answers, way.answers_here) == delivered_to("web"));
+    }
+  }
+}
+
 TEST_CASE("datagrams leave a backend that does not serve any more, and stay with one that ends") {
   Datapath node;
   const Family& family = kFamilies[0];
