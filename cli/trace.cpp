@@ -32,6 +32,7 @@ constexpr const char* kExamples =
   bpfctl trace --from default/web --to default/db:5432       to a pod, TCP SYN in IPv4
   bpfctl trace -6 --from default/web --to default/db:5432
   bpfctl trace --from node --to default/web:8080             a probe of the node itself
+  bpfctl trace --from node --to 10.96.0.1:443                what a call of its processes is given, and where that goes
   bpfctl trace --from 203.0.113.9 --to 192.0.2.7:30080       a client from outside, through a node port
   bpfctl trace --from 203.0.113.9 --to default/web:80        or whoever the host's stack brings in
   bpfctl trace --from default/web --to 10.244.2.7/icmp --size 1500
@@ -86,6 +87,7 @@ class Story {
     };
     line("packet", "Packet", packet());
     line("seenBy", "Seen by", seen_by());
+    line("socket", "Socket", socket());
     line("connection", "Connection", connection());
     line("service", "Service", service());
     line("source", "Source", end_text_of(said_.source, source_classes()));
@@ -115,8 +117,10 @@ class Story {
     fact("destinationAddress", trace_.packet.destination.address.text());
     fact("destinationPort", trace_.packet.destination.port);
     fact("known", trace_.known.has_value());
-    fact("serviceNumber", number(said_.entry.service));
-    fact("backend", translated() ? Cell(end_text(backend())) : nothing());
+    fact("serviceNumber", number(trace_.socket ? trace_.socket->service : said_.entry.service));
+    fact("backend", translated() ? Cell(end_text(backend()))
+                    : given()    ? Cell(trace_.socket->backend.text())
+                                 : nothing());
     for (const auto& [prefix, answer] : {std::pair("egress", &said_.egress), {"ingress", &said_.ingress}}) {
       const bool asked = answer->policy != 0;
       const std::string key = prefix;
@@ -149,12 +153,29 @@ class Story {
                        size);
   }
 
+  /// A call of the node's own was given a backend.
+  [[nodiscard]] bool given() const { return trace_.socket && trace_.socket->refused == maps::DROP_NONE; }
+  /// No program sees the packet, only the call that it would come from.
+  [[nodiscard]] bool only_called() const { return trace_.packet.hook == maps::HOOK_SOCKET; }
+
+  [[nodiscard]] std::string socket() const {
+    if (!trace_.socket) return "";
+    const std::string called = names_.service(trace_.called.address, trace_.called.port, trace_.packet.proto);
+    std::string text = "a call to " + end_text(trace_.called);
+    if (trace_.socket->service != 0)
+      text +=
+          fmt::format(", {} (number {}),", called.empty() ? "a Service" : "Service " + called, trace_.socket->service);
+    return text + (given() ? " is given " + trace_.socket->backend.text() : " fails");
+  }
+
   [[nodiscard]] std::string seen_by() const {
+    if (only_called()) return "the hooks of sockets alone: the packet is the host's stack's";
     return fmt::format("{} at {}: {}", maps::hook_name(trace_.packet.hook), device(trace_.packet.ifindex),
                        maps::hook_text(trace_.packet.hook));
   }
 
   [[nodiscard]] std::string connection() const {
+    if (only_called()) return "";
     if (!trace_.known) return "new";
     const auto& known = *trace_.known;
     const bool expired = known.flow.expired;
@@ -283,6 +304,7 @@ class Story {
   }
 
   [[nodiscard]] std::string way() const {
+    if (only_called()) return dropped() ? "" : route_words(trace_.packet.destination.address);
     const std::string target = who(Address(said_.target.addr));
     const std::string out = device(static_cast<int>(half_.egress_ifindex));
     switch (half_.delivery) {
@@ -298,11 +320,14 @@ class Story {
         if (trace_.packet.hook == maps::HOOK_TO_POD)
           return fmt::format("on into {}, behind {}", target, device(trace_.packet.ifindex));
         return said_.target.pod.ifindex != 0 ? fmt::format("through the host's stack into {}", target)
-                                             : fmt::format("the host's stack: `ip route get {}` shows its way",
-                                                           Address(said_.target.addr).text());
+                                             : route_words(Address(said_.target.addr));
       default:
         return "";
     }
+  }
+
+  static std::string route_words(const Address& to) {
+    return fmt::format("the host's stack: `ip route get {}` shows its way", to.text());
   }
 
   /// What the sender gets in place of silence.
@@ -316,6 +341,10 @@ class Story {
 
   [[nodiscard]] std::string verdict() const {
     const auto& traced = trace_.traced;
+    if (only_called() && dropped())
+      return fmt::format("the call fails: {}: {}", maps::drop_reason_name(traced.reason),
+                         maps::drop_reason_text(traced.reason));
+    if (only_called()) return "handed to the host's stack";
     if (dropped()) {
       const std::string told = answer();
       return fmt::format("dropped: {}: {}{}", maps::drop_reason_name(traced.reason),

@@ -90,15 +90,14 @@ static __always_inline const struct service *service_for_pod(const struct servic
 	return service;
 }
 
-static __always_inline void request_set(struct service_request *request, struct bpf_sock_addr *ctx,
-					const struct socket_end *end)
+static __always_inline void request_set(struct service_request *request, __u8 proto, const struct socket_end *end)
 {
 	node_address_copy(&request->client, addr_is_v4(&end->addr));
 	addr_copy(&request->addr, &end->addr);
 	/* For Maglev: without a port to hash, all of a client's connections would go to one backend. */
 	request->sport = bpf_get_prandom_u32();
 	request->port = end->port;
-	request->proto = ctx->protocol;
+	request->proto = proto;
 }
 
 /* 0: `peer` has the backend that is to take the Service's place. Else a drop reason as a negative number. */
@@ -173,7 +172,7 @@ static __always_inline int socket_connect(struct bpf_sock_addr *ctx, struct sock
 
 	if (!runtime.has_services || (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP))
 		return SOCKET_PROCEED;
-	request_set(&request, ctx, end);
+	request_set(&request, ctx->protocol, end);
 	service = socket_is_of_node(ctx) ? service_for_node(&request, &err) : service_for_pod(&request);
 	if (service)
 		err = socket_balance(service, &request, &peer);
@@ -197,7 +196,7 @@ static __always_inline int socket_send(struct bpf_sock_addr *ctx, struct socket_
 
 	if (!runtime.has_services || ctx->protocol != IPPROTO_UDP || !socket_is_of_node(ctx))
 		return SOCKET_PROCEED;
-	request_set(&request, ctx, end);
+	request_set(&request, ctx->protocol, end);
 	service = service_for_node(&request, &err);
 	if (!service)
 		return err ? socket_refuse(err) : SOCKET_PROCEED;

@@ -15,6 +15,7 @@
 #include "loader/observe/frame.hpp"
 #include "loader/program/datapath.hpp"
 #include "loader/program/pin.hpp"
+#include "loader/program/socket_hooks.hpp"
 #include "maps/names.hpp"
 #include "maps/views.hpp"
 
@@ -191,6 +192,33 @@ Result<std::optional<KnownFlow>> known_flow(const maps::Flows& flows, const Trac
                                  .answers = (entry->initiator & 1U) != dir});
 }
 
+/// What a call of the node's own is given. nullopt: it goes where it says.
+Result<std::optional<program::SocketAnswer>> socket_answer(const Root& root, const TracePacket& packet) {
+  if (packet.proto != IPPROTO_TCP && packet.proto != IPPROTO_UDP) return std::optional<program::SocketAnswer>();
+  const auto hook = program::open_pin(program::program_pin(root, program::kSocketPrograms.front()));
+  if (hook.failed_with(ENOENT)) return std::optional<program::SocketAnswer>();  // without socketBalancing
+  if (!hook) return hook.error();
+  return program::ask_sockets(*hook, {packet.destination.address, packet.destination.port}, packet.proto);
+}
+
+/// Has the node's own call make the packet. True: no program of this node sees it.
+Result<bool> call(const Root& root, TraceRequest& request, Trace& trace) {
+  trace.packet.destination.port = request.to.port.value_or(0);
+  trace.called = trace.packet.destination;
+  trace.packet.hook = maps::HOOK_SOCKET;
+  trace.socket = TRY(socket_answer(root, trace.packet));
+  if (!trace.socket) return false;
+  if (trace.socket->refused != maps::DROP_NONE) {
+    trace.traced.reason = trace.socket->refused;
+    trace.traced.action = TC_ACT_SHOT;
+    return true;
+  }
+  trace.packet.destination = {trace.socket->backend.address, trace.socket->backend.port};
+  request.to.port = trace.socket->backend.port;
+  trace.traced.action = TC_ACT_UNSPEC;
+  return !TRY(TRY(program::Datapath::open(root)).endpoint(trace.packet.destination.address));
+}
+
 }  // namespace
 
 Result<EndWords> EndWords::parse(const std::string& text) {
@@ -217,29 +245,29 @@ Result<EndWords> EndWords::parse(const std::string& text) {
   return end;
 }
 
-Result<Trace> trace(const Root& root, const ClusterNames& names, const TraceRequest& request) {
+Result<Trace> trace(const Root& root, const ClusterNames& names, TraceRequest request) {
   // A configuration that is broken since says nothing of what is loaded.
   const NodeConfig config = NodeConfig::read(root).value_or({});
   const auto [source, destination] = TRY(choose(request, TRY(addresses_of(names, config, request.from.host)),
                                                 TRY(addresses_of(names, config, request.to.host))));
   const auto flows = TRY(maps::open<maps::Flows>(root.maps()));
   const auto runtime = TRY(maps::Mapped<maps::runtime>::open(TRY(maps::open<maps::Runtime>(root.maps())).fd()));
-  const auto ways_in =
-      TRY(entrances(root, source, destination, request.from.host == kThisNode, std::uint32_t{runtime->epoch}));
-
   Trace trace;
   trace.packet = {.source = {source, 0},
                   .destination = {destination, 0},
                   .proto = TRY(protocol_of(request, source.is_v4())),
                   .size = 0};
-  TRY(choose_ports(flows, request, trace.packet));
+  const bool from_stack = request.from.host == kThisNode;
   trace.epoch = runtime->epoch;
+  if (from_stack && TRY(call(root, request, trace))) return trace;
+  TRY(choose_ports(flows, request, trace.packet));
+  const auto ways_in = TRY(entrances(root, source, trace.packet.destination.address, from_stack, trace.epoch));
   trace.known = TRY(known_flow(flows, trace.packet, trace.epoch, config.timeouts));
   for (const Entrance& in : ways_in) {
     const auto bytes = frame({.from = in.from,
                               .to = in.to,
                               .source = source,
-                              .destination = destination,
+                              .destination = trace.packet.destination.address,
                               .proto = trace.packet.proto,
                               .source_port = trace.packet.source.port,
                               .destination_port = trace.packet.destination.port,

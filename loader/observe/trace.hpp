@@ -8,6 +8,7 @@
 
 #include "loader/observe/cluster_names.hpp"
 #include "loader/observe/flows.hpp"
+#include "loader/program/socket_tracer.hpp"
 #include "loader/program/tracer.hpp"
 #include "loader/root.hpp"
 #include "maps/address.hpp"
@@ -55,6 +56,10 @@ struct KnownFlow {
 };
 
 struct Trace {
+  /// What the hooks of sockets give a call of the node's own that names a Service's address. The packet is the one that
+  /// leaves then, and where no program of this node sees that one, its hook is HOOK_SOCKET.
+  std::optional<program::SocketAnswer> socket;
+  FlowEnd called;  ///< the address that the call names
   TracePacket packet;
   std::optional<KnownFlow> known;
   std::uint32_t epoch = 0;  ///< the one in force
@@ -63,6 +68,6 @@ struct Trace {
 
 /// `names` are those of `root`. Interfaces are looked for in the calling thread's network namespace. ENOENT: an end is
 /// not known, or nothing is loaded. EINVAL: no program of this node sees such a packet; the message says why.
-Result<Trace> trace(const Root& root, const ClusterNames& names, const TraceRequest& request);
+Result<Trace> trace(const Root& root, const ClusterNames& names, TraceRequest request);
 
 }  // namespace sluice::loader::observe

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "loader/program/object.hpp"
+#include "loader/program/program_maps.hpp"
 #include "maps/names.hpp"
 #include "maps/views.hpp"
 
@@ -26,7 +27,6 @@ namespace {
 
 using Handle = std::unique_ptr<pod_bpf, void (*)(pod_bpf*)>;
 
-constexpr std::size_t kKernelName = BPF_OBJ_NAME_LEN - 1;  // it keeps so much of a map's name
 constexpr std::uint32_t kFarEpoch = 1U << 31;
 constexpr std::size_t kRoomToGrow = 256;  // a tunnel, an ICMP error
 
@@ -43,12 +43,6 @@ constexpr auto kOwn = std::to_array<std::string_view>(
     {maps::Fragments::kName, maps::Metrics::kName, maps::Counters::kName, maps::ObserverFilters::kName,
      maps::Observers::kName, "decision_scratch", "event_scratch", "icmp_scratch", ".data.runtime", "pod_bpf.rodata"});
 
-struct ProgramMap {
-  Fd fd;
-  std::string name;  ///< as far as the kernel keeps it
-  std::uint32_t value_size;
-};
-
 Result<bpf_prog_info> program_info(const Fd& program) {
   bpf_prog_info info{};
   std::uint32_t size = sizeof(info);
@@ -56,39 +50,9 @@ Result<bpf_prog_info> program_info(const Fd& program) {
   return info;
 }
 
-Result<std::vector<ProgramMap>> maps_of(const Fd& program) {
-  std::array<std::uint32_t, 64> ids{};
-  bpf_prog_info info{};
-  info.nr_map_ids = ids.size();
-  info.map_ids = reinterpret_cast<std::uint64_t>(ids.data());
-  std::uint32_t size = sizeof(info);
-  if (bpf_obj_get_info_by_fd(program.get(), &info, &size) != 0) return fail(errno, "read which maps a program uses");
-  std::vector<ProgramMap> maps;
-  for (std::uint32_t i = 0; i < std::min<std::size_t>(info.nr_map_ids, ids.size()); i++) {
-    Fd map(bpf_map_get_fd_by_id(ids[i]));
-    bpf_map_info about{};
-    size = sizeof(about);
-    if (map.get() < 0 || bpf_obj_get_info_by_fd(map.get(), &about, &size) != 0)
-      return fail(errno, "open a map of a program");
-    maps.push_back({std::move(map), about.name, about.value_size});
-  }
-  return maps;
-}
-
-const ProgramMap* find(const std::vector<ProgramMap>& maps, std::string_view name) {
-  const auto found = std::ranges::find(maps, name.substr(0, kKernelName), &ProgramMap::name);
-  return found != maps.end() ? &*found : nullptr;
-}
-
-Error other_build() {
-  return refuse(EPROTO,
-                "the loaded programs are of another version than this bpfctl: `sluiced load` of this version "
-                "puts its own in their place");
-}
-
 Result<void> take_constants(pod_bpf& pod, const std::vector<ProgramMap>& maps) {
   const std::uint32_t zero = 0;
-  const ProgramMap* constants = find(maps, bpf_map__name(pod.maps.rodata));
+  const ProgramMap* constants = find_map(maps, bpf_map__name(pod.maps.rodata));
   if (constants == nullptr || constants->value_size != bpf_map__value_size(pod.maps.rodata)) return other_build();
   if (bpf_map_lookup_elem(constants->fd.get(), &zero, pod.rodata) != 0)
     return fail(errno, "read the constants of the loaded program");
@@ -104,7 +68,7 @@ Result<void> share_maps(const pod_bpf& pod, const std::vector<ProgramMap>& maps)
     if (std::ranges::find(kOwn, name) != kOwn.end()) continue;
     if (std::ranges::find(kShared, name) == kShared.end())
       return refuse(EINVAL, "it is not said what a trace does with map " + std::string(name));
-    const ProgramMap* shared = find(maps, name);
+    const ProgramMap* shared = find_map(maps, name);
     const int err = shared != nullptr ? bpf_map__reuse_fd(map, shared->fd.get()) : bpf_map__set_autocreate(map, false);
     if (err != 0) return fail(-err, "share map " + std::string(name));
   }
@@ -195,7 +159,7 @@ Result<Tracer> Tracer::load(maps::hook hook, const Fd& program) {
   if (traced == nullptr) return refuse(ENOENT, "pod.bpf.o has no program " + name);
   TRY(take_constants(*pod, maps));
   TRY(share_maps(*pod, maps));
-  const ProgramMap* words = find(maps, bpf_map__name(pod->maps.data_runtime));
+  const ProgramMap* words = find_map(maps, bpf_map__name(pod->maps.data_runtime));
   if (words == nullptr) return other_build();
   auto in_force = TRY(maps::Mapped<maps::runtime>::open(words->fd));
   if (const int err = pod_bpf::load(pod.get()); err != 0)

@@ -164,6 +164,15 @@ endpoints: [{addresses: [")" +
   CHECK(asked.at("hook") == "from_uplink");
   CHECK(asked.at("backend") == web.address(true).text() + ":8080");
   CHECK(asked.at("verdict") == "delivered to default/web");
+  const auto called = trace({"--from", "node", "--to", "default/shop:80"}, 0);
+  CHECK(called.at("hook") == "to_pod");
+  CHECK(called.at("backend") == web.address(true).text() + ":8080");
+  CHECK(has(called.at("socket"), "a call to 10.96.0.1:80, Service default/shop (number "));
+  CHECK(called.at("verdict") == "delivered to default/web");
+  CHECK(trace({"--from", "node", "--to", "127.0.0.1:30080"}, 0).at("backend") == called.at("backend"));
+  const auto fails = trace({"--from", "node", "--to", "10.96.0.1:81"}, 4);
+  CHECK(fails.at("reason") == "NO_BACKEND");
+  CHECK(has(fails.at("verdict"), "the call fails"));
   const auto none = trace({"--from", outside, "--to", node + ":30081"}, 0);
   CHECK(none.at("hook") == "from_uplink");
   CHECK(has(none.at("verdict"), "handed to the host's stack: it is of no Service"));
