@@ -119,6 +119,11 @@ SocketHooks& SocketHooks::backends_become(maps::backend_state state) {
 
 e2e::Home SocketHooks::home() const { return {group_->netns, group_->path}; }
 
+std::optional<loader::program::SocketAnswer> SocketHooks::traced(const SocketAddress& to, std::uint8_t proto) const {
+  const Fd hook(fcntl(bpf_program__fd(skeleton_->progs.sock_connect4), F_DUPFD_CLOEXEC, 0));
+  return sure(loader::program::ask_sockets(hook, {to.address, to.port}, proto));
+}
+
 std::uint64_t SocketHooks::translated() const {
   std::uint64_t sum = 0;
   for (const std::uint64_t one : per_cpu<std::uint64_t>(skeleton_->maps.counters, maps::COUNTER_SOCKET_TRANSLATED))

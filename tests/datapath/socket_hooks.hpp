@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "loader/program/socket_tracer.hpp"
 #include "maps/drop_reason.h"
 #include "maps/metrics.h"
 #include "maps/socket.h"
@@ -35,6 +37,8 @@ class SocketHooks {
 
   /// Where sockets have the hooks.
   [[nodiscard]] e2e::Home home() const;
+  /// What a trace says that a call would be given. Of the node's own.
+  [[nodiscard]] std::optional<loader::program::SocketAnswer> traced(const SocketAddress& to, std::uint8_t proto) const;
   /// Calls that were translated.
   [[nodiscard]] std::uint64_t translated() const;
   [[nodiscard]] std::uint64_t refused(maps::drop_reason reason) const;

@@ -247,3 +247,46 @@ TEST_CASE("with session affinity the node's connections go to one endpoint, else
     CHECK(chosen(node).size() == row.chosen);
   }
 }
+
+TEST_CASE("a trace says what a call of the node's own is given, and leaves nothing behind") {
+  for (const Row& row : kRows) {
+    CAPTURE(row.name);
+    SocketHooks node;
+    const auto refusals = [&] { return node.refused(DROP_NO_BACKEND) + node.refused(DROP_SOURCE_RANGE); };
+    CHECK(!node.traced(row.frontend, IPPROTO_TCP));
+    node.service(row.frontend, IPPROTO_TCP, {row.backend}, {.id = 7});
+    const auto given = node.traced(row.frontend, IPPROTO_TCP);
+    REQUIRE(given);
+    CHECK(given->service == 7);
+    CHECK(given->refused == DROP_NONE);
+    CHECK(given->backend.address == at(row.backend).address);
+    CHECK(given->backend.port == at(row.backend).port);
+    CHECK(!node.traced(row.frontend, IPPROTO_UDP));
+    CHECK(!node.traced(row.backend, IPPROTO_TCP));
+
+    node.service(row.frontend, IPPROTO_TCP, {});
+    CHECK(node.traced(row.frontend, IPPROTO_TCP)->refused == DROP_NO_BACKEND);
+    CHECK(node.translated() == 0);
+    CHECK(refusals() == 0);
+    CHECK(connect_error(node, at(row.frontend)) == ECONNREFUSED);
+    CHECK(refusals() == 1);
+  }
+}
+
+TEST_CASE("with session affinity a trace says the endpoint that the node has, and gives it none") {
+  SocketHooks node;
+  const std::vector<test::SocketAddress> backends{"127.0.0.1:8080", "127.0.0.2:8080", "127.0.0.3:8080",
+                                                  "127.0.0.4:8080"};
+  node.service("10.96.0.1:80", IPPROTO_TCP, backends, {.affinity_s = 60});
+  std::set<std::string> seen;
+  for (int i = 0; i < 100; i++) seen.insert(node.traced("10.96.0.1:80", IPPROTO_TCP)->backend.text());
+  CHECK(seen.size() > 1);
+  std::vector<Socket> servers;
+  for (const test::SocketAddress& backend : backends)
+    servers.push_back(listener(node, {backend.address, backend.port}));
+  const Socket client = must(connect_to(node, at("10.96.0.1:80")));
+  std::string chosen;
+  for (std::size_t i = 0; i < servers.size(); i++)
+    if (servers[i].accept_now()) chosen = "127.0.0." + std::to_string(i + 1) + ":8080";
+  for (int i = 0; i < 20; i++) CHECK(node.traced("10.96.0.1:80", IPPROTO_TCP)->backend.text() == chosen);
+}
