@@ -63,8 +63,8 @@ std::string refusal(const std::string& name, Xdp wanted, int code) {
          "); xdp: generic in sluice.yaml works with any";
 }
 
-/// What `kAuto` may try first. A veth's other end takes what XDP sends back only where it has GRO or XDP itself, which
-/// nobody sees from here.
+/// What `kAuto` may try first. A veth's other end takes what XDP sends back only where it has an XDP program itself,
+/// which nobody sees from here.
 bool may_be_native(const Uplink& uplink, Xdp wanted) {
   return wanted == Xdp::kNative || (wanted == Xdp::kAuto && uplink.kind != "veth");
 }
