@@ -23,7 +23,7 @@
 	X(15, TOO_BIG, "packet is larger than the destination's MTU and must not be fragmented (the sender is told)") \
 	X(16, ICMP_UNRELATED, "ICMP error about a connection that is not known")                                      \
 	X(17, NEIGHBOUR, "ARP or neighbour discovery for another than the gateway")                                   \
-	X(18, REWRITE, "kernel refused to change the packet")                                                         \
+	X(18, REWRITE, "packet cannot be changed: it is a fragment of SCTP, or the kernel refused")                   \
 	X(19, INTERNAL, "a map that is always there could not be read")                                               \
 	X(20, NO_BACKEND, "service has no ready endpoint, or none at this port (the sender is told)")                 \
 	X(21, NO_LOCAL_BACKEND, "service with policy Local has no ready endpoint on this node")                       \

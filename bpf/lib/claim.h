@@ -90,8 +90,8 @@ __noinline int claim(struct __sk_buff *skb, const struct packet *pkt)
 		struct flow_half *mirror;
 		__u8 there;
 
-		if (i && !one_port && !l4_checksum_off(pkt->key.proto))
-			break; /* its ports are not ours to change: lib/nat.h */
+		if (i && !one_port && !proto_has_ports(pkt->key.proto))
+			break;
 		if (i) {
 			to->sport = source_port_random(decision);
 			if (one_port)

@@ -2,7 +2,7 @@
  * it makes to checksums; here it is done to a packet. RFC 1624 (checksums), RFC 5508 and RFC 4787 (what a NAT owes).
  *
  * An ICMP error about a translated connection is translated with what it quotes, so that its receiver finds its own
- * packet in it. The checksum of the quoted TCP or UDP header stays as it is: nobody has the packet that it is over. */
+ * packet in it. The checksum of the quoted TCP, UDP or SCTP header stays as it is: nobody has the packet that it is over. */
 #ifndef SLUICE_BPF_NAT_H
 #define SLUICE_BPF_NAT_H
 
@@ -10,6 +10,7 @@
 #include "lib/csum.h"
 #include "lib/packet.h"
 #include "lib/parse.h"
+#include "lib/sctp.h"
 #include "maps/drop_reason.h"
 #include "maps/flow.h"
 
@@ -59,6 +60,12 @@ static __always_inline __u32 l4_checksum_off(__u8 proto)
 	}
 }
 
+/* What has ports that a translation may change. */
+static __always_inline bool proto_has_ports(__u8 proto)
+{
+	return l4_checksum_off(proto) || proto == IPPROTO_SCTP;
+}
+
 #define ICMP_CHECKSUM_OFF   2
 #define ICMP_IDENTIFIER_OFF 4
 
@@ -77,6 +84,39 @@ static __always_inline int translate_identifier(struct __sk_buff *skb, const str
 	return 0;
 }
 
+/* The ports of an SCTP packet and its checksum, which is over no address. A checksum of 0 is the device's to compute (of
+ * those that are computed one in 2^32 is 0; its sender repeats the packet). The checksum of a packet in fragments is over
+ * bytes that are not here: its ports stay what they are, or it goes nowhere. */
+__noinline int translate_sctp(struct __sk_buff *skb, const struct packet *pkt, const struct flow_translation *to)
+{
+	struct {
+		be16 port[2];
+		__u32 tag, checksum;
+	} header;
+	struct ip_summary ip = {};
+	int err;
+
+	if (!pkt || !to)
+		return -DROP_INTERNAL;
+	if (bpf_skb_load_bytes(skb, pkt->l4_off, &header, sizeof(header)))
+		return -DROP_PARSE_SHORT;
+	if (header.port[0] == to->sport && header.port[1] == to->dport)
+		return 0;
+	err = parse_ip(skb, ETH_HLEN, pkt->is_v4, &ip);
+	if (err)
+		return err;
+	if (ip.is_fragment)
+		return -DROP_REWRITE;
+	if (header.checksum) {
+		__u32 diff = (header.port[0] ^ to->sport) | (__u32)(header.port[1] ^ to->dport) << 16;
+
+		header.checksum ^= sctp_checksum_diff(diff, pkt->ip_len + ETH_HLEN - pkt->l4_off);
+	}
+	header.port[0] = to->sport;
+	header.port[1] = to->dport;
+	return bpf_skb_store_bytes(skb, pkt->l4_off, &header, sizeof(header), 0) ? -DROP_REWRITE : 0;
+}
+
 /* The ports and the checksum over them; a later fragment has neither. UDP over IPv4 may have no checksum (RFC 768). */
 static __always_inline int translate_l4(struct __sk_buff *skb, const struct packet *pkt,
 					const struct flow_translation *to)
@@ -89,6 +129,8 @@ static __always_inline int translate_l4(struct __sk_buff *skb, const struct pack
 		return 0;
 	if (proto_is_icmp(pkt->is_v4, pkt->l4_proto))
 		return translate_identifier(skb, pkt, to);
+	if (pkt->l4_proto == IPPROTO_SCTP)
+		return translate_sctp(skb, pkt, to);
 	if (!off)
 		return 0;
 	if (to->addr_diff && bpf_l4_csum_replace(skb, pkt->l4_off + off, 0, to->addr_diff, BPF_F_PSEUDO_HDR | mangled))
@@ -116,7 +158,7 @@ static __always_inline int translate_quoted(struct __sk_buff *skb, const struct 
 	if (proto_is_icmp(pkt->is_v4, pkt->key.proto)) {
 		if (bpf_skb_store_bytes(skb, ip.l4_off + ICMP_IDENTIFIER_OFF, &to->sport, sizeof(to->sport), 0))
 			return -DROP_REWRITE;
-	} else if (l4_checksum_off(pkt->key.proto) && bpf_skb_store_bytes(skb, ip.l4_off, ports, sizeof(ports), 0)) {
+	} else if (proto_has_ports(pkt->key.proto) && bpf_skb_store_bytes(skb, ip.l4_off, ports, sizeof(ports), 0)) {
 		return -DROP_REWRITE;
 	}
 	if (pkt->is_v4) {

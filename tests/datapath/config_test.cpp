@@ -39,7 +39,9 @@ TEST_CASE("the MAC address of the host's ends is the one that is configured") {
 TEST_CASE("every drop reason is given to some packet, and counted under it with its bytes") {
   Datapath node({.overlay = true, .native = true, .masquerade = true});
   node.pod("web", "10.0.0.5", "fd00::5").pod("db", "10.0.0.6", "fd00::6", {.mtu = 1300});
-  node.pod("up", "10.0.0.99", "fd00::99").forget_pod("up").uplink("up", {.v6 = ""});
+  node.pod("up", "10.0.0.99", "fd00::99")
+      .forget_pod("up")
+      .uplink("up", {.v6 = "", .kept_first = 1025, .kept_last = 65535});
   const auto asks_node_port = [&](const char* backend) {
     node.service("192.0.2.1:30080", 17, {backend}, {.id = 4, .flags = SERVICE_OUTSIDE});
     return node.from_uplink("up", udp("198.51.100.9:50000", "192.0.2.1:30080"));
@@ -112,9 +114,8 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
        }},
       {DROP_NO_PORT,
        [&] {
-         node.service("10.96.0.5:80", 132, {"10.0.0.6:80"}, {.id = 3});
-         node.from_pod("web", sctp("10.0.0.5:4", "10.0.0.6:80"));
-         return node.from_pod("web", sctp("10.0.0.5:4", "10.96.0.5:80"));
+         node.from_pod("web", udp("10.0.0.5:20000", "198.51.100.9:443"));
+         return node.from_pod("web", udp("10.0.0.5:20001", "198.51.100.9:443"));
        }},
       {DROP_NO_UPLINK, [&] { return asks_node_port("127.0.0.1:80"); }},
       {DROP_NO_SOURCE, [&] { return node.from_pod("web", udp("[fd00::5]:5", "[2001:db8:9::9]:53")); }},

@@ -57,18 +57,6 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a connection for which every port that is tried is taken is dropped with a reason of its own") {
-  // SCTP's checksum is over its ports: it keeps the client's, or goes nowhere.
-  Datapath node;
-  two_pods(node);
-  node.service("10.96.0.1:53", IPPROTO_SCTP, {"10.0.0.6:53"});
-  REQUIRE(node.from_pod("web", sctp("10.0.0.5:999", "10.0.0.6:53")) == delivered_to("db"));
-  CHECK(node.from_pod("web", sctp("10.0.0.5:999", "10.96.0.1:53")) == dropped(DROP_NO_PORT));
-  CHECK(node.from_pod("web", sctp("10.0.0.5:998", "10.96.0.1:53"), sctp("10.0.0.5:998", "10.0.0.6:53")) ==
-        delivered_to("db"));
-  CHECK(node.flows().size() == 3);
-}
-
 TEST_CASE("a first fragment whose ports cannot be kept is delivered, and the loss counted") {
   Datapath node({.fragments = 1, .full_refuses = true});
   two_pods(node);
