@@ -41,11 +41,15 @@ std::string node_yaml(int number) {
 std::string overlay_node_yaml(int number, bool underlay_v4) { return mode_node_yaml(number, "overlay", underlay_v4); }
 
 std::string mode_node_yaml(int number, const std::string& mode, bool underlay_v4) {
+  return config_node_yaml(number, R"({"mode": ")" + mode + R"("})", underlay_v4);
+}
+
+std::string config_node_yaml(int number, const std::string& config, bool underlay_v4) {
   const std::string n = std::to_string(number);
   const std::string v4 = "{type: InternalIP, address: 172.18.0.1" + n + "}";
   const std::string v6 = "{type: InternalIP, address: 'fd00:172:18::1" + n + "'}";
   return "---\napiVersion: v1\nkind: Node\nmetadata:\n  name: node-" + n +
-         "\n  annotations: {lab.sluice.dev/config: '{\"mode\": \"" + mode + "\"}'}\nspec: {podCIDRs: [10.244." + n +
+         "\n  annotations: {lab.sluice.dev/config: '" + config + "'}\nspec: {podCIDRs: [10.244." + n +
          ".0/24, 'fd00:10:244:" + n + "::/64']}\nstatus: {addresses: [" +
          (underlay_v4 ? v4 + ", " + v6 : v6 + ", " + v4) + "]}\n";
 }

@@ -60,8 +60,9 @@ class TextFile {
 /// Kubernetes objects in YAML, each with the document mark before it. `number` tells nodes, their addresses and pod
 /// CIDRs apart: node 3 is node-3, 172.18.0.13 and fd00:172:18::13, with 10.244.3.0/24 and fd00:10:244:3::/64.
 std::string node_yaml(int number);
-/// With this mode in its configuration; its first address is of the family that is named here, so that tunnels go over
-/// it.
+/// With this JSON object in its configuration, or this mode; its first address is of the family that is named here, so
+/// that tunnels go over it.
+std::string config_node_yaml(int number, const std::string& config, bool underlay_v4 = true);
 std::string mode_node_yaml(int number, const std::string& mode, bool underlay_v4 = true);
 std::string overlay_node_yaml(int number, bool underlay_v4 = true);
 std::string pod_yaml(const std::string& name, const std::string& node, const std::string& plugin_config = {});

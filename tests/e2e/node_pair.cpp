@@ -1,6 +1,20 @@
 #include "tests/e2e/node_pair.hpp"
 
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/ethtool.h>
+#include <linux/if_link.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
 #include <thread>
+
+#include "loader/net/netlink.hpp"
+#include "loader/observe/metrics.hpp"
 
 namespace sluice::e2e {
 
@@ -29,6 +43,33 @@ Result<Datagram> carried(const Socket& from, const Socket& into, const std::stri
   return into.receive();
 }
 
+std::string config_of(const std::string& mode, const std::string& more) {
+  return R"({"mode": ")" + mode + '"' + (more.empty() ? "" : ", ") + more + "}";
+}
+
+/// ethtool -K DEVICE tx off
+Result<void> finish_checksums(const std::string& device) {
+  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ethtool_value value{.cmd = ETHTOOL_STXCSUM, .data = 0};
+  ifreq request{};
+  device.copy(request.ifr_name, sizeof(request.ifr_name) - 1);
+  request.ifr_data = reinterpret_cast<char*>(&value);
+  if (ioctl(socket.get(), SIOCETHTOOL, &request) != 0) return fail(errno, "switch checksums of " + device + " off");
+  return {};
+}
+
+/// A program that lets everything pass: a veth takes what XDP sends at the other end only where it has one itself.
+Result<Fd> take_from_xdp(int ifindex) {
+  const std::array<bpf_insn, 2> code = {
+      bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = XDP_PASS},
+      bpf_insn{.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+  const Fd program(bpf_prog_load(BPF_PROG_TYPE_XDP, "pass", "GPL", code.data(), code.size(), nullptr));
+  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
+  Fd link(bpf_link_create(program.get(), ifindex, BPF_XDP, &options));
+  if (link.get() < 0) return fail(errno, "attach an XDP program");
+  return link;
+}
+
 }  // namespace
 
 Address balancer(bool v4) { return must(Address::parse(kBalancer[v4])); }
@@ -52,9 +93,9 @@ status: {loadBalancer: {ingress: [{ip: 203.0.113.10}, {ip: "2001:db8:50::10"}]}}
 )";
 }
 
-NodePair::NodePair(const std::string& mode)
-    : cluster(mode_node_yaml(1, mode) + mode_node_yaml(2, mode) + pod_yaml("here", "node-1") +
-              pod_yaml("there", "node-2")) {
+NodePair::NodePair(const std::string& mode, const std::string& more)
+    : cluster(config_node_yaml(1, config_of(mode, more)) + config_node_yaml(2, config_of(mode, more)) +
+              pod_yaml("here", "node-1") + pod_yaml("there", "node-2")) {
   for (const bool v4 : kFamilies) {
     const auto route = cluster.lab({"world", "--", "ip", "route", "add", balancer(v4).text(), "via",
                                     node.address(v4).text(), "dev", "underlay", "onlink"});
@@ -73,6 +114,24 @@ bool NodePair::answers(bool v4) const {
   for (const Place* place : {&here, &there})
     listeners.push_back(must(Socket::tcp_listener(place->netns, place->address(v4), kTargetPort)));
   return bool(Socket::tcp_connected(world.netns, node.address(v4), kNodePort));
+}
+
+void NodePair::wire(const std::string& which) {
+  must(world.netns.run([&]() -> Result<void> {
+    for (const auto& link : TRY(TRY(loader::net::Netlink::open()).links())) {
+      if (link.alias != which) continue;
+      wires_.push_back(TRY(take_from_xdp(link.ifindex)));
+      return finish_checksums(link.name);
+    }
+    return refuse(ENODEV, "the underlay has no port for " + which);
+  }));
+}
+
+std::uint64_t NodePair::forwarded(const std::string& which, maps::hook hook) const {
+  std::uint64_t packets = 0;
+  for (const auto& one : must(loader::observe::traffic(cluster.root(which))))
+    if (one.reason == maps::DROP_NONE && one.hook == hook) packets += one.packets;
+  return packets;
 }
 
 void exchange(const Place& client, const Address& to, std::uint16_t port, const Place& server, const Address& seen_as) {
