@@ -6,6 +6,7 @@
 #include "lib/claim.h"
 #include "lib/common.h"
 #include "lib/deny.h"
+#include "lib/direct.h"
 #include "lib/flow.h"
 #include "lib/neighbour.h"
 #include "lib/outside.h"
@@ -74,13 +75,18 @@ int from_overlay(struct __sk_buff *skb)
 	struct packet pkt = { .hook = HOOK_FROM_OVERLAY, .origin = skb->ifindex };
 	const struct flow_entry *flow = NULL;
 	struct flow_entry *known;
+	bool named;
 	int err;
 
+	named = direct_named(skb);
+	if (unlikely(named))
+		bpf_skb_change_type(skb, PACKET_HOST); /* its MAC address is no interface's */
 	err = packet_parse(skb, &pkt);
 	if (likely(!err)) {
 		flow = flow_lookup(skb, &pkt, &known);
 		if (unlikely(!flow)) {
-			err = decide_from_overlay(skb, &pkt, known) ?: ways(&pkt) ?: flow_write(skb, &pkt, known);
+			err = named ? decide_direct(skb, &pkt, known) : decide_from_overlay(skb, &pkt, known);
+			err = err ?: ways(&pkt) ?: claim(skb, &pkt) ?: flow_write(skb, &pkt, known);
 			flow = flow_decided();
 		}
 	}

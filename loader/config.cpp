@@ -107,6 +107,13 @@ Result<Xdp> read_xdp(const YAML::Node& node) {
   return bad("must be off, auto, native or generic, not \"" + text + "\"");
 }
 
+Result<LoadBalancerMode> read_load_balancer_mode(const YAML::Node& node) {
+  const std::string text = TRY(read_text(node));
+  if (text == "snat") return LoadBalancerMode::kSnat;
+  if (text == "dsr") return LoadBalancerMode::kDsr;
+  return bad("must be snat or dsr, not \"" + text + "\"");
+}
+
 Result<Mode> read_mode(const YAML::Node& node) {
   const std::string text = TRY(read_text(node));
   if (text == "none") return Mode::kNone;
@@ -217,6 +224,7 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
                            {"mode", into(config.mode, read_mode)},
                            {"uplinks", into(config.uplinks, read_uplinks)},
                            {"xdp", into(config.xdp, read_xdp)},
+                           {"loadBalancerMode", into(config.load_balancer_mode, read_load_balancer_mode)},
                            {"masquerade", into(config.masquerade, read_masquerade)},
                            {"nonMasqueradeCIDRs", into(config.non_masquerade_cidrs, read_list<Prefix>)},
                            {"vni", into(config.vni, number_reader<std::uint32_t>(1, (1L << 24) - 1))},
@@ -239,6 +247,8 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
   } catch (const YAML::Exception& error) {
     return bad(file_name + ": " + error.what());
   }
+  if (config.load_balancer_mode == LoadBalancerMode::kDsr && !config.tunnels())
+    return bad(file_name + ": loadBalancerMode: dsr needs tunnels: mode: overlay or mixed");
   if (config.pod_cidrs.size() + config.non_masquerade_cidrs.size() > kMostUnmasqueraded)
     return bad(file_name + ": nonMasqueradeCIDRs and podCIDRs have more than " + std::to_string(kMostUnmasqueraded) +
                " blocks together");

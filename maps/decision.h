@@ -24,7 +24,8 @@ struct end {
 	struct endpoint pod;      /* ifindex 0: it is no pod of this node */
 	struct pod_policy policy; /* the pod's, of the generation that decides */
 	__u32 via;                /* PLACE_NODE: the node's number; PLACE_UPLINK: the uplink's ifindex */
-	__u8 place;               /* enum place */
+	__u32 back; /* packets to it leave by this uplink, wherever those from it come from; 0: by its place */
+	__u8 place; /* enum place */
 	__u8 pad[3];
 };
 

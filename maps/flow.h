@@ -98,6 +98,11 @@ static_assert(sizeof(struct flow_translation) == 48, "struct flow_translation is
 /* In flow_entry.flags. */
 #define FLOW_TRANSLATED 1 /* packets of the half that is met leave as `to` */
 
+/* The client of a Service is answered by the endpoint's node itself (bpf/lib/direct.h). On that node the entry is a translated
+ * one as any other. Without FLOW_TRANSLATED this is the node that was asked: it sends the packets of the half that is
+ * met on as they are, in a tunnel that names the endpoint, which is `to`.dst and dport, and sees no answers. */
+#define FLOW_DIRECT 2
+
 /* flows: value. Written by the datapath only. */
 struct flow_entry {
 	struct flow_half half[2];
@@ -107,7 +112,7 @@ struct flow_entry {
 	__u8 flags;       /* FLOW_* */
 	__u8 met;         /* translated: the half that packets of this key have: 0 or 1 */
 	__u8 pad;
-	struct flow_translation to; /* where FLOW_TRANSLATED */
+	struct flow_translation to; /* where FLOW_TRANSLATED; where FLOW_DIRECT its dst, dport and backend */
 };
 static_assert(sizeof(struct flow_entry) == 192, "struct flow_entry is map ABI");
 
@@ -130,6 +135,19 @@ static inline enum flow_state flow_state(__u8 proto, const struct flow_half *one
 	if (either & TCP_FLAG_FIN_BIT)
 		return FLOW_CLOSING;
 	return both & TCP_FLAG_ACK_BIT ? FLOW_ESTABLISHED : FLOW_OPENING;
+}
+
+/* The same of an entry. Where answers go another way, what is seen stands for both directions, but for the end: an answer may
+ * still be under way when the client has said all. */
+static inline enum flow_state flow_entry_state(__u8 proto, const struct flow_entry *entry)
+{
+	const struct flow_half *seen = &entry->half[entry->met & 1];
+	enum flow_state state;
+
+	if ((entry->flags & (FLOW_DIRECT | FLOW_TRANSLATED)) != FLOW_DIRECT)
+		return flow_state(proto, &entry->half[0], &entry->half[1]);
+	state = flow_state(proto, seen, seen);
+	return state == FLOW_CLOSED && !(seen->tcp_flags & TCP_FLAG_RST_BIT) ? FLOW_CLOSING : state;
 }
 
 /* Which time-out a flow has: an index into the datapath's table of time-outs (cfg_timeout_ns). */

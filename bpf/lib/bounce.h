@@ -12,6 +12,7 @@
 #include "lib/common.h"
 #include "lib/config.h"
 #include "lib/csum.h"
+#include "lib/direct.h"
 #include "lib/fib.h"
 #include "lib/flow.h"
 #include "lib/hop.h"
@@ -135,7 +136,8 @@ static __always_inline bool tunnel_takes(const void *data, const void *data_end,
 }
 
 /* Puts the frame into a tunnel to `there`. */
-static __always_inline int tunnel_write(struct xdp_md *ctx, const struct packet *pkt, const struct addr *there)
+static __always_inline int tunnel_write(struct xdp_md *ctx, const struct packet *pkt, const struct flow_entry *entry,
+					const struct addr *there)
 {
 	struct vxlan_outer outer = { .length = bpf_xdp_get_buff_len(ctx), .sport = vxlan_source_port(&pkt->key) };
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
@@ -143,7 +145,7 @@ static __always_inline int tunnel_write(struct xdp_md *ctx, const struct packet 
 
 	if (data + ETH_HLEN > data_end)
 		return -DROP_PARSE_SHORT;
-	tunnel_l2_copy(data);
+	tunnel_l2_write(data, entry);
 	outer.ecn = vxlan_ecn(data, data_end, pkt->is_v4);
 	if (!over_v4 && vxlan_inner_sum(data, data_end, pkt->is_v4, &outer.inner_sum))
 		return -DROP_PARSE_SHORT;
@@ -191,7 +193,7 @@ static __always_inline int bounce_from_world(struct xdp_md *ctx, struct packet *
 		return BOUNCE_NO;
 	err = bounce_rewrite(ctx, pkt, entry);
 	if (!err && node)
-		err = tunnel_write(ctx, pkt, &node->address);
+		err = tunnel_write(ctx, pkt, entry, &node->address);
 	return err ?: l2_write(ctx, &fib);
 }
 

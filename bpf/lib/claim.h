@@ -22,7 +22,7 @@ static __always_inline bool claim_is_free(const struct packet *pkt, const struct
 
 	if (!entry || flow_expired(key, entry, bpf_ktime_get_coarse_ns()))
 		return true;
-	if (key->proto == IPPROTO_TCP && flow_state(key->proto, &entry->half[0], &entry->half[1]) == FLOW_CLOSED)
+	if (key->proto == IPPROTO_TCP && flow_entry_state(key->proto, entry) == FLOW_CLOSED)
 		return true;
 	return (entry->flags & FLOW_TRANSLATED) && entry->to.sport == pkt->key.port[!dir] &&
 	       entry->to.dport == pkt->key.port[dir] && addr_equal(&entry->to.src, &pkt->key.addr[!dir]) &&
@@ -82,7 +82,7 @@ __noinline int claim(struct __sk_buff *skb, const struct packet *pkt)
 	back->sport = pkt->key.port[!dir];
 	back->dport = pkt->key.port[dir];
 	back->backend = to->backend;
-	decision->partner.flags = FLOW_TRANSLATED;
+	decision->partner.flags = decision->entry.flags;
 	decision->partner.service = decision->entry.service;
 	decision->partner.created_ns = bpf_ktime_get_coarse_ns();
 

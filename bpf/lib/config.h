@@ -61,6 +61,11 @@ const volatile __u32 cfg_icmp_errors_per_second = 1000;
  * the programs in force: what it decides is not written down. */
 const volatile bool cfg_trace = false;
 
+/* Outside clients of endpoints on other nodes are answered by those (lib/direct.h). The node's block of IPv6 addresses for pods:
+ * its upper half is that of all of them. */
+const volatile bool cfg_direct = false;
+const volatile struct addr cfg_pods_v6 = {};
+
 static __always_inline void tunnel_l2_copy(__u8 *frame)
 {
 	for (int i = 0; i < 6; i++) {

@@ -8,6 +8,7 @@
 
 #include "lib/common.h"
 #include "lib/config.h"
+#include "lib/direct.h"
 #include "lib/event.h"
 #include "lib/metrics.h"
 #include "lib/nat.h"
@@ -65,7 +66,7 @@ static __always_inline bool flow_expired(const struct flow_key *key, const struc
 {
 	const struct flow_half *one = &entry->half[0], *other = &entry->half[1];
 	__u64 seen = one->last_seen_ns > other->last_seen_ns ? one->last_seen_ns : other->last_seen_ns;
-	enum flow_timeout timeout = flow_timeout(key->proto, flow_state(key->proto, one, other));
+	enum flow_timeout timeout = flow_timeout(key->proto, flow_entry_state(key->proto, entry));
 
 	return now > seen && now - seen > cfg_timeout_ns[timeout & (TIMEOUT_MAX - 1)];
 }
@@ -74,7 +75,7 @@ static __always_inline bool flow_expired(const struct flow_key *key, const struc
 static __always_inline bool flow_reopened(const struct packet *pkt, const struct flow_entry *entry)
 {
 	return (pkt->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT)) == TCP_FLAG_SYN_BIT &&
-	       flow_state(IPPROTO_TCP, &entry->half[0], &entry->half[1]) >= FLOW_CLOSING;
+	       flow_entry_state(IPPROTO_TCP, entry) >= FLOW_CLOSING;
 }
 
 /* True where the packet goes on with the connection of `entry`, and does not open a new one with the same tuple. Whoever
@@ -88,8 +89,8 @@ __noinline int flow_continues(const struct packet *pkt, const struct flow_entry 
 	reopened = flow_reopened(pkt, entry);
 	if (!reopened && !flow_expired(&pkt->key, entry, bpf_ktime_get_coarse_ns()))
 		return true;
-	if (runtime.observers && !(pkt->key.proto == IPPROTO_TCP &&
-				   flow_state(IPPROTO_TCP, &entry->half[0], &entry->half[1]) == FLOW_CLOSED))
+	if (runtime.observers &&
+	    !(pkt->key.proto == IPPROTO_TCP && flow_entry_state(IPPROTO_TCP, entry) == FLOW_CLOSED))
 		event_closed(pkt, entry);
 	return false;
 }
@@ -97,11 +98,11 @@ __noinline int flow_continues(const struct packet *pkt, const struct flow_entry 
 /* The TCP flags of a packet, added to those that its direction has sent before. */
 static __always_inline void flow_tcp_flags(const struct packet *pkt, struct flow_entry *entry)
 {
-	struct flow_half *half = &entry->half[pkt->dir & 1], *other = &entry->half[!(pkt->dir & 1)];
-	enum flow_state before = flow_state(IPPROTO_TCP, half, other), after;
+	struct flow_half *half = &entry->half[pkt->dir & 1];
+	enum flow_state before = flow_entry_state(IPPROTO_TCP, entry), after;
 
 	half->tcp_flags |= pkt->tcp_flags;
-	after = flow_state(IPPROTO_TCP, half, other);
+	after = flow_entry_state(IPPROTO_TCP, entry);
 	if (after == FLOW_CLOSED && before != FLOW_CLOSED && runtime.observers)
 		event_closed(pkt, entry);
 }
@@ -224,7 +225,9 @@ static __always_inline const struct flow_entry *flow_lookup(struct __sk_buff *sk
 		return NULL;
 	if (pkt->hook == HOOK_FROM_POD && unlikely(!l2_expected(skb, half)))
 		return NULL;
-	if (pkt->hook == HOOK_FROM_OVERLAY && unlikely(tunnel_check(skb, half->from_node)))
+	if (pkt->hook == HOOK_FROM_OVERLAY &&
+	    unlikely(tunnel_check(skb, half->from_node) ||
+		     ((entry->flags & FLOW_DIRECT) && !direct_expected(skb, &entry->to))))
 		return NULL;
 	return flow_touch(pkt, entry, half) ? entry : NULL;
 }
@@ -294,7 +297,8 @@ static __always_inline void flow_redecide(const struct packet *pkt, struct flow_
 }
 
 /* Writes down the decision, in whose halves only what is decided has been set. A connection that is not translated goes its
- * way without an entry, too: its next packet is decided again. One that is could not be answered. */
+ * way without an entry, too: its next packet is decided again. One that is could not be answered, and one that is sent on to
+ * an endpoint might get another with the next packet. */
 __noinline int flow_write(struct __sk_buff *skb, const struct packet *pkt, struct flow_entry *known)
 {
 	struct decision *decision = decision_here();
@@ -319,13 +323,13 @@ __noinline int flow_write(struct __sk_buff *skb, const struct packet *pkt, struc
 	half->last_seen_ns = bpf_ktime_get_coarse_ns();
 	fresh->created_ns = half->last_seen_ns;
 	fresh->initiator = pkt->dir & 1;
-	if (known && !((known->flags | fresh->flags) & FLOW_TRANSLATED)) {
+	if (known && !known->flags && !fresh->flags) {
 		flow_reuse(known, fresh);
 		counter_add(COUNTER_FLOW_CREATED);
 	} else if (flow_insert(&key, fresh)) {
 		counter_add(COUNTER_FLOW_CREATED);
-	} else if (fresh->flags & FLOW_TRANSLATED) {
-		key = decision->partner_key; /* what it has claimed is free again */
+	} else if (fresh->flags) {
+		key = decision->partner_key; /* what it has claimed, if it has, is free again */
 		bpf_map_delete_elem(&flows, &key);
 		return -DROP_FLOW_TABLE;
 	}

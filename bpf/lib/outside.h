@@ -137,7 +137,8 @@ __noinline int decide_from_uplink(struct __sk_buff *skb, struct packet *pkt, str
 }
 
 /* Where an outside client is sent on to. An endpoint on this node answers the client itself, in both traffic policies; one
- * that is elsewhere would not come by here, unless the client is this node to it. */
+ * that is elsewhere would not come by here, unless the client is this node to it, and where that is configured it need not
+ * (lib/direct.h). */
 __noinline int place_from_uplink(struct __sk_buff *skb, const struct packet *pkt)
 {
 	struct decision *decision = decision_here();
@@ -150,6 +151,11 @@ __noinline int place_from_uplink(struct __sk_buff *skb, const struct packet *pkt
 	target = &decision->target;
 	if (decision->continues || target->place == PLACE_POD)
 		return 0;
+	addr_copy(&dst, &decision->source.addr);
+	if (target->place == PLACE_NODE && cfg_direct && client_from(&dst, decision->generation)) {
+		decision->entry.flags = FLOW_DIRECT;
+		return 0;
+	}
 	if (target->place == PLACE_NODE)
 		return source_translate(pkt, decision, skb->ifindex);
 	addr_copy(&dst, &target->addr);

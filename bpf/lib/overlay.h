@@ -4,8 +4,11 @@
 #define SLUICE_BPF_OVERLAY_H
 
 #include "lib/common.h"
+#include "lib/direct.h"
 #include "lib/flow.h"
 #include "lib/ipcache.h"
+#include "lib/masquerade.h"
+#include "lib/outside.h"
 #include "lib/packet.h"
 #include "lib/route.h"
 #include "lib/tunnel.h"
@@ -56,6 +59,79 @@ __noinline int decide_from_overlay(struct __sk_buff *skb, struct packet *pkt, st
 	if (decision->target.place != PLACE_POD && decision->target.place != PLACE_UPLINK)
 		return -DROP_NO_SUCH_POD;
 	addr_copy(&decision->source.addr, &src);
+	decision->continues = known;
+	return connection_judge(skb, pkt, known, decision);
+}
+
+/* The node of the cluster from whose address the tunnel comes; NODE_HERE: no other's. */
+static __always_inline __u32 tunnel_node(struct __sk_buff *skb)
+{
+	struct bpf_tunnel_key key = {};
+	const struct ipcache_entry *entry;
+	struct addr addr;
+
+	if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0))
+		addr_set_v4(&addr, bpf_htonl(key.remote_ipv4));
+	else if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
+		__builtin_memcpy(&addr, key.remote_ipv6, sizeof(addr));
+	else
+		return NODE_HERE;
+	entry = ipcache_lookup(&addr);
+	return entry ? entry->node : NODE_HERE;
+}
+
+/* A packet of an outside client whose endpoint another node has chosen and names (lib/direct.h), of a connection that is not
+ * decided. */
+__noinline int decide_direct(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
+{
+	struct flow_translation *to;
+	struct decision *decision;
+	struct addr src;
+	__u32 node;
+	__u8 dir;
+	int err;
+
+	if (!pkt)
+		return -DROP_INTERNAL;
+	dir = pkt->dir & 1;
+	addr_copy(&src, packet_src(pkt));
+	decision = decision_begin(pkt);
+	if (!decision)
+		return -DROP_INTERNAL;
+	node = tunnel_node(skb);
+	err = tunnel_check(skb, node);
+	if (err)
+		return err;
+	if (endpoint_lookup(&src) || client_from(&src, decision->generation) != CLIENT_OUTSIDE)
+		return -DROP_FOREIGN_TUNNEL;
+	if (known && !flow_continues(pkt, known))
+		known = NULL;
+	if (pkt->is_icmp_error && !known)
+		return -DROP_ICMP_UNRELATED;
+	if (known && ((known->met & 1) != dir || !(known->flags & FLOW_DIRECT) || !direct_expected(skb, &known->to)))
+		return -DROP_TUPLE_IN_USE;
+	if (known) {
+		translation_keep(&decision->entry, known);
+	} else {
+		to = &decision->entry.to;
+		err = direct_read(skb, pkt->is_v4, to);
+		if (err)
+			return err;
+		addr_copy(&to->src, &src);
+		to->sport = pkt->key.port[dir];
+		decision->entry.flags = FLOW_DIRECT | FLOW_TRANSLATED;
+		decision->entry.met = dir;
+	}
+	target_find(pkt, decision);
+	target_place(decision, known, dir);
+	if (decision->target.place != PLACE_POD)
+		return -DROP_NO_SUCH_POD;
+	addr_copy(&decision->source.addr, &src);
+	decision->source.place = PLACE_NODE;
+	decision->source.via = node;
+	decision->source.back = uplink_towards(skb, pkt, &src);
+	if (!decision->source.back)
+		return -DROP_NO_UPLINK;
 	decision->continues = known;
 	return connection_judge(skb, pkt, known, decision);
 }

@@ -46,7 +46,7 @@ static __always_inline bool flow_answered(const struct packet *pkt, const struct
 	return flow_state(pkt->key.proto, &entry->half[0], &entry->half[1]) != FLOW_OPENING;
 }
 
-/* A connection that is translated keeps its translation as long as it lives; datagrams leave a backend that does not
+/* A connection that has an endpoint keeps it as long as it lives; datagrams leave a backend that does not
  * serve any more. Else a new connection to a Service gets its backend here, and so does one that has asked in vain
  * before the Service was there. */
 static __always_inline int translation_decide(const struct packet *pkt, struct flow_entry **known,
@@ -54,10 +54,10 @@ static __always_inline int translation_decide(const struct packet *pkt, struct f
 {
 	struct flow_entry *entry = *known;
 	const __u8 dir = pkt->dir & 1;
-	const bool translated = entry && (entry->flags & FLOW_TRANSLATED);
+	const bool chosen = entry && entry->flags;
 	int err;
 
-	if (translated && (entry->met & 1) != dir)
+	if (chosen && (entry->met & 1) != dir)
 		return -DROP_TUPLE_IN_USE;
 	if (entry && !entry->service && entry->initiator == dir && !pkt->is_icmp_error && !flow_answered(pkt, entry)) {
 		err = balance(pkt, decision, from);
@@ -66,7 +66,7 @@ static __always_inline int translation_decide(const struct packet *pkt, struct f
 			return err;
 		}
 	}
-	if (translated) {
+	if (chosen) {
 		if (pkt->key.proto != IPPROTO_UDP || entry->initiator != dir || !entry->service ||
 		    backend_serves(entry->to.backend, entry->service, &entry->to.dst, entry->to.dport)) {
 			translation_keep(&decision->entry, entry);
@@ -95,8 +95,7 @@ static __always_inline void end_find(struct end *end, __u32 generation)
 /* Who is behind the destination, behind the translation where there is one. */
 static __always_inline void target_find(const struct packet *pkt, struct decision *decision)
 {
-	addr_copy(&decision->target.addr,
-		  decision->entry.flags & FLOW_TRANSLATED ? &decision->entry.to.dst : packet_dst(pkt));
+	addr_copy(&decision->target.addr, decision->entry.flags ? &decision->entry.to.dst : packet_dst(pkt));
 	end_find(&decision->target, decision->generation);
 }
 
@@ -162,7 +161,7 @@ static __always_inline int connection_judge(struct __sk_buff *skb, struct packet
 		return 0;
 	if (known && (known->initiator & 1) != dir)
 		return judge(skb, pkt, decision, pkt->key.port[dir], false);
-	port = decision->entry.flags & FLOW_TRANSLATED ? decision->entry.to.dport : pkt->key.port[!dir];
+	port = decision->entry.flags ? decision->entry.to.dport : pkt->key.port[!dir];
 	return judge(skb, pkt, decision, port, true);
 }
 

@@ -5,6 +5,7 @@
 #define SLUICE_BPF_VERDICT_H
 
 #include "lib/common.h"
+#include "lib/direct.h"
 #include "lib/event.h"
 #include "lib/flow.h"
 #include "lib/hop.h"
@@ -131,7 +132,7 @@ __noinline int mtu_exceeded(struct __sk_buff *skb, struct packet *pkt, __u32 mtu
 
 /* One hop less to live, and the MAC addresses of the way out. */
 static __always_inline int headers_rewrite(struct __sk_buff *skb, const struct packet *pkt,
-					   const struct flow_half *half)
+					   const struct flow_entry *entry, const struct flow_half *half)
 {
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
 	int err = hop_take(data, data_end, pkt->is_v4);
@@ -139,7 +140,7 @@ static __always_inline int headers_rewrite(struct __sk_buff *skb, const struct p
 	if (err)
 		return err;
 	if (half->delivery == FLOW_TO_TUNNEL)
-		tunnel_l2_copy(data);
+		tunnel_l2_write(data, entry);
 	else
 		__builtin_memcpy(data, &half->l2_out, sizeof(half->l2_out));
 	return 0;
@@ -157,7 +158,7 @@ static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt,
 		to_stack = fragmented && half->delivery != FLOW_TO_TUNNEL;
 	}
 	if (!to_stack) {
-		if (err < 0 || (err = headers_rewrite(skb, pkt, half)))
+		if (err < 0 || (err = headers_rewrite(skb, pkt, entry, half)))
 			return drop(skb, pkt, err);
 	}
 	/* Last, so that an ICMP error about the packet quotes it as its sender knows it. */

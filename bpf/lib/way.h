@@ -73,6 +73,8 @@ static __always_inline int half_to_uplink(struct flow_half *half, __u32 ifindex)
 static __always_inline int half_go(struct flow_half *half, const struct end *from, const struct end *to,
 				   const __u8 *host_mac)
 {
+	if (to->back)
+		return half_to_uplink(half, to->back);
 	if (to->place == PLACE_NODE)
 		return half_to_node(half, to->via);
 	if (to->place == PLACE_UPLINK)

@@ -76,7 +76,7 @@ Flow to_flow(const maps::flow_key& key, const maps::flow_entry& entry, std::uint
   const unsigned from = entry.initiator & 1, to = from ^ 1;
   const maps::flow_half &sent = entry.half[from], &received = entry.half[to];
   Flow flow{.proto = key.proto,
-            .state = maps::flow_state(key.proto, &sent, &received),
+            .state = maps::flow_entry_state(key.proto, &entry),
             .source = {Address(key.addr[from]), key.port[from].to_host()},
             .destination = {Address(key.addr[to]), key.port[to].to_host()},
             .sent = to_direction(sent, epoch),
@@ -85,10 +85,8 @@ Flow to_flow(const maps::flow_key& key, const maps::flow_entry& entry, std::uint
             .idle = since(std::max(sent.last_seen_ns, received.last_seen_ns), now_ns)};
   flow.seen_as = flow.source;
   flow.service = entry.service;
-  if ((entry.flags & FLOW_TRANSLATED) != 0) {
-    flow.backend = {Address(entry.to.dst), entry.to.dport.to_host()};
-    flow.seen_as = {Address(entry.to.src), entry.to.sport.to_host()};
-  }
+  if (entry.flags != 0) flow.backend = {Address(entry.to.dst), entry.to.dport.to_host()};
+  if ((entry.flags & FLOW_TRANSLATED) != 0) flow.seen_as = {Address(entry.to.src), entry.to.sport.to_host()};
   flow.expired = flow.idle > timeout_of(maps::flow_timeout(key.proto, flow.state), timeouts);
   return flow;
 }

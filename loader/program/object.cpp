@@ -84,6 +84,9 @@ void set_constants(const NodeConfig& config, Constants& data) {
   data.cfg_native = config.routes();
   data.cfg_vni = config.vni;
   data.cfg_tunnel_port = config.tunnel_port;
+  data.cfg_direct = config.load_balancer_mode == LoadBalancerMode::kDsr;
+  for (const Prefix& block : config.pod_cidrs)
+    if (!block.address.is_v4()) data.cfg_pods_v6 = block.first().wire();
   set_masquerade(config, data);
   std::memcpy(data.cfg_tunnel_mac, kTunnelSourceMac.bytes.data(), kTunnelSourceMac.bytes.size());
   std::memcpy(data.cfg_host_mac, kHostMac.bytes.data(), kHostMac.bytes.size());

@@ -119,6 +119,12 @@ Bytes forwarded(Bytes frame, const Mac& to, const Mac& from) {
   return frame;
 }
 
+Mac mac_at(const Bytes& frame, std::size_t offset) {
+  Mac mac;
+  std::copy_n(frame.begin() + static_cast<std::ptrdiff_t>(offset), mac.bytes.size(), mac.bytes.begin());
+  return mac;
+}
+
 Bytes without_tags(Bytes frame) {
   while (frame.size() > 16 && (frame[12] << 8 | frame[13]) == 0x8100)
     frame.erase(frame.begin() + 12, frame.begin() + 16);
@@ -161,6 +167,7 @@ pod_bpf* load(const Settings& settings) {
   data.cfg_native = settings.native;
   data.cfg_tunnel_port = settings.tunnel_port;
   data.cfg_masquerade = settings.masquerade;
+  data.cfg_direct = settings.direct;
   for (const std::string& text : settings.unmasqueraded) {
     const Prefix block = sure(Prefix::parse(text));
     const unsigned host_bits = (block.address.is_v4() ? 32 : 128) - block.length;
@@ -498,7 +505,9 @@ void Datapath::compare(const Verdict& verdict, const Bytes& left_as, Outcome& ou
   const bool unknown = answers || verdict.pod == kSomebody || verdict.kind == Verdict::kOddity ||
                        (verdict.kind == Verdict::kDropped && want != outcome.sent);
   if (verdict.kind == Verdict::kSentOut) want = forwarded(want, {}, {});
-  if (verdict.kind == Verdict::kTunnelled) want = forwarded(want, settings_.host_mac, loader::kTunnelSourceMac);
+  if (verdict.kind == Verdict::kTunnelled)
+    want = settings_.direct ? forwarded(want, mac_at(outcome.got, 0), mac_at(outcome.got, 6))  // a name, if any
+                            : forwarded(want, settings_.host_mac, loader::kTunnelSourceMac);
   if (forwards && !unknown) want = forwarded(want, find(verdict.pod).mac, settings_.host_mac);
   if (!unknown && want != outcome.got) outcome.problems.emplace_back("the packet is not what it should be");
   // What was wrong before is still wrong, and wrong where an error quotes it; what the program itself has made is

@@ -48,6 +48,7 @@ struct Settings {
   bool overlay = false, native = false;
   std::uint16_t tunnel_port = 8472;
   bool masquerade = false;
+  bool direct = false;                     ///< outside clients of endpoints on other nodes are answered by those
   std::vector<std::string> unmasqueraded;  ///< blocks
 
   bool operator==(const Settings&) const = default;

@@ -48,8 +48,8 @@ Bytes tunnelled(const Bytes& inner, bool over_v4, const char* from, const char* 
 /// A node port whose endpoint is on node 9, behind a tunnel or beyond the uplink, and a client that has opened a
 /// connection to it.
 struct Balancer {
-  Balancer(const Family& of, std::uint8_t protocol, bool overlay, bool over_v4 = true)
-      : family(of), proto(protocol), underlay_v4(over_v4), node({.overlay = overlay}) {
+  Balancer(const Family& of, std::uint8_t protocol, bool overlay, bool over_v4 = true, bool direct = false)
+      : family(of), proto(protocol), underlay_v4(over_v4), node({.overlay = overlay, .direct = direct}) {
     node.pod("web", "10.0.0.5", "fd00::5").pod("up", "10.0.0.99", "fd00::99").forget_pod("up").uplink("up");
     if (overlay) {
       node.pod("device", "10.0.0.100", "fd00::100").tunnel_device("device").node(kNode, there(over_v4));
@@ -57,7 +57,7 @@ struct Balancer {
     }
     node.service(service, proto, {backend}, {.flags = SERVICE_OUTSIDE});
     const Packet opens = proto == IPPROTO_TCP ? asks.flags("S") : asks;
-    CHECK(node.from_uplink("up", opens, opens.between(as_node, backend)) ==
+    CHECK(node.from_uplink("up", opens, direct ? opens : opens.between(as_node, backend)) ==
           (overlay ? tunnelled_to(kNode) : sent_out_of("up")));
   }
 
@@ -130,6 +130,27 @@ TEST_CASE("what the endpoint's node sends back by the tunnel goes to the client 
         CHECK(answered->half().packets == 1);
         CHECK(answered->half().last_seen_ns != 0);
         CHECK(asked->back().last_seen_ns == answered->half().last_seen_ns);  // each entry knows of the other
+      }
+}
+
+TEST_CASE("a client that the endpoint's node answers goes on as it is, in a frame that names the endpoint") {
+  for (const Family& family : kFamilies)
+    for (const std::uint8_t proto : kProtocols)
+      for (const bool over_v4 : {true, false}) {
+        CAPTURE(family.name);
+        CAPTURE(proto);
+        CAPTURE(over_v4);
+        Balancer balancer(family, proto, true, over_v4, true);
+        const XdpUplink xdp(balancer.node, "up");
+        const XdpOutcome sent = xdp.run(balancer.asks);
+        REQUIRE(sent.action == XDP_TX);
+        const auto at = kSourcePort[over_v4 ? 1 : 0];
+        const auto sport = static_cast<std::uint16_t>(sent.got.at(at) << 8 | sent.got.at(at + 1));
+        const Mac low = family.v4 ? Mac{{0x0a, 0, 0, 0xff, 0xff, 10}} : Mac{{0x0a, 0, 0, 0, 0, 0}};
+        const Mac rest = family.v4 ? Mac{{0x0a, 9, 0, 7, 0x1f, 0x90}} : Mac{{0x0a, 0, 0, 7, 0x1f, 0x90}};
+        CHECK(sent.got == tunnelled(balancer.asks.ttl(63).frame(rest, low), over_v4, here(over_v4), there(over_v4),
+                                    sport, kHostMac, kRouterMac));
+        CHECK(balancer.node.flow(balancer.asks)->half().packets == 2);
       }
 }
 

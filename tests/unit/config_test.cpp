@@ -97,6 +97,7 @@ vni: 7
 tunnelPort: 4789
 uplinks: [eth0, eth1]
 xdp: native
+loadBalancerMode: dsr
 masquerade: true
 nonMasqueradeCIDRs: [10.0.0.0/8]
 mtu: 1450
@@ -124,6 +125,7 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
   CHECK(config->tunnel_port == 4789);
   CHECK(config->uplinks == std::vector<std::string>{"eth0", "eth1"});
   CHECK(config->xdp == Xdp::kNative);
+  CHECK(config->load_balancer_mode == LoadBalancerMode::kDsr);
   CHECK(config->masquerade == true);
   REQUIRE(config->non_masquerade_cidrs.size() == 1);
   CHECK(config->non_masquerade_cidrs[0].text() == "10.0.0.0/8");
@@ -194,6 +196,8 @@ TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
   } rows[] = {
       {"nodename: a\n", "sluice.yaml: line 1: nodename is not known here"},
       {"\ntimeouts:\n  tcp: 5s\n", "sluice.yaml: line 3: tcp is not known here"},
+      {"loadBalancerMode: fast\n", "line 1: loadBalancerMode must be snat or dsr, not \"fast\""},
+      {"loadBalancerMode: dsr\n", "sluice.yaml: loadBalancerMode: dsr needs tunnels"},
       {"xdp: on\n", "line 1: xdp must be off, auto, native or generic, not \"on\""},
       {"policy: {audit: maybe}\n", "line 1: audit must be true or false"},
       {"policy: true\n", "policy must be a mapping"},
