@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The programs on the host's end of a pod's veth pair: from_pod at its tc ingress sees what the pod sends, to_pod at its tc
  * egress what the host's stack sends to the pod. Packets between pods of this node are decided wholly in from_pod. And
- * from_overlay at the tc ingress of the tunnel device, which sees what other nodes' pods send, and from_uplink at that of
+ * from_overlay at the tc ingress of the tunnel device, which sees what other nodes' pods send, to_overlay at its tc egress,
+ * which sees what this node itself sends them, and from_uplink at that of
  * the interfaces to the world: one object with the others, since they share their constants and their work space. */
 #include "lib/claim.h"
 #include "lib/common.h"
@@ -93,6 +94,29 @@ int from_overlay(struct __sk_buff *skb)
 	if (unlikely(err || !flow))
 		return drop(skb, &pkt, err ?: -DROP_INTERNAL);
 	return flow_apply(skb, &pkt, flow);
+}
+
+SEC("tc")
+int to_overlay(struct __sk_buff *skb)
+{
+	struct packet pkt = { .hook = HOOK_TO_OVERLAY, .origin = skb->ifindex | FLOW_ORIGIN_HOST };
+	const struct flow_entry *flow = NULL;
+	struct flow_entry *known;
+	int err;
+
+	if (likely(!stack_sends(skb)))
+		return pass();
+	err = packet_parse(skb, &pkt);
+	if (likely(!err)) {
+		flow = flow_lookup(skb, &pkt, &known);
+		if (unlikely(!flow)) {
+			err = decide_to_overlay(&pkt, known) ?: ways(&pkt) ?: flow_write(skb, &pkt, known);
+			flow = flow_decided();
+		}
+	}
+	if (unlikely(err || !flow))
+		return drop(skb, &pkt, err ?: -DROP_INTERNAL);
+	return tunnel_apply(skb, &pkt, flow);
 }
 
 SEC("tc")

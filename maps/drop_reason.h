@@ -41,7 +41,8 @@
 	X(33, NO_SOURCE, "node has no address of the packet's family on the uplink, to send it under")                \
 	X(34, NODE_BACKEND, "service's endpoint is this node itself, where outside clients are not sent by it")       \
 	X(35, SOURCE_FORGED, "no uplink brings this source address to a pod: the node's own, or a pod's elsewhere")   \
-	X(36, DENIED_SOURCE, "source address is in a block of the node's deny list (bpfctl deny list)")
+	X(36, DENIED_SOURCE, "source address is in a block of the node's deny list (bpfctl deny list)")               \
+	X(37, NOT_NODES_OWN, "node's stack sends it to another node's pod, and not from the node's own address")
 
 SLUICE_LAYOUTS_BEGIN
 

@@ -12,6 +12,7 @@
 	X(1, TO_POD, "to_pod", "what the host's stack sends to a pod")                                    \
 	X(2, FROM_OVERLAY, "from_overlay", "what other nodes send through the tunnel")                    \
 	X(3, FROM_UPLINK, "from_uplink", "what the world sends to Services and answers to pods")          \
+	X(4, TO_OVERLAY, "to_overlay", "what the node itself sends to pods behind tunnels")               \
 	X(5, XDP_UPLINK, "xdp_uplink", "what the world sends, before the kernel has made a packet of it") \
 	X(7, SOCKET, "socket", "what sockets of the node ask for: connections and datagrams to Services")
 

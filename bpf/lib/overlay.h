@@ -25,6 +25,15 @@ static __always_inline int sender_check(struct __sk_buff *skb, const struct addr
 	return tunnel_check(skb, *node);
 }
 
+/* What comes by a tunnel goes to the stack in answer to it only (decide_to_overlay). */
+static __always_inline bool answers_stack(const struct packet *pkt, const struct flow_entry *known)
+{
+	if (!known)
+		return false;
+	barrier_var(known); /* as in target_place */
+	return known->half[pkt->dir & 1].delivery == FLOW_TO_STACK;
+}
+
 /* A packet that a tunnel has brought, of a connection that is not decided: whom it is for, and whether it may go there. */
 __noinline int decide_from_overlay(struct __sk_buff *skb, struct packet *pkt, struct flow_entry *known)
 {
@@ -55,8 +64,8 @@ __noinline int decide_from_overlay(struct __sk_buff *skb, struct packet *pkt, st
 	decision->source.place = PLACE_NODE;
 	decision->source.via = node;
 	target_place(decision, known, pkt->dir & 1);
-	/* A tunnel leads to pods, and the answers of pods to whom this node has sent there. */
-	if (decision->target.place != PLACE_POD && decision->target.place != PLACE_UPLINK)
+	/* A tunnel leads to pods, and the answers of pods to whom this node has sent there, itself included. */
+	if (decision->target.place != PLACE_POD && decision->target.place != PLACE_UPLINK && !answers_stack(pkt, known))
 		return -DROP_NO_SUCH_POD;
 	addr_copy(&decision->source.addr, &src);
 	decision->continues = known;
@@ -134,6 +143,52 @@ __noinline int decide_direct(struct __sk_buff *skb, struct packet *pkt, struct f
 		return -DROP_NO_UPLINK;
 	decision->continues = known;
 	return connection_judge(skb, pkt, known, decision);
+}
+
+/* The node's stack sends this frame by the tunnel device, whose own address it has, and to one. What programs send has its
+ * tunnel already, and others' (lib/tunnel.h, lib/direct.h). */
+static __always_inline bool stack_sends(const struct __sk_buff *skb)
+{
+	const __u8 *frame = (void *)(long)skb->data;
+
+	if ((void *)(frame + ETH_HLEN) > (void *)(long)skb->data_end || (frame[0] & 1))
+		return false;
+	for (int i = 0; i < 6; i++)
+		if (frame[6 + i] != cfg_host_mac[i])
+			return false;
+	return true;
+}
+
+/* A packet of the node's own processes to a pod behind a tunnel, of a connection that is not decided. Of no pod here, so
+ * policy is asked at the other end alone. */
+__noinline int decide_to_overlay(struct packet *pkt, struct flow_entry *known)
+{
+	const struct ipcache_entry *entry;
+	struct decision *decision;
+	struct addr src;
+
+	if (!pkt)
+		return -DROP_INTERNAL;
+	decision = decision_begin(pkt);
+	if (!decision)
+		return -DROP_INTERNAL;
+	addr_copy(&src, packet_src(pkt));
+	entry = ipcache_lookup(&src);
+	if (!entry || ipcache_identity(entry, decision->generation) != IDENTITY_HOST)
+		return -DROP_NOT_NODES_OWN;
+	if (known && !flow_continues(pkt, known))
+		known = NULL;
+	if (known && (known->flags & FLOW_TRANSLATED))
+		return -DROP_TUPLE_IN_USE;
+	addr_copy(&decision->source.addr, &src);
+	addr_copy(&decision->target.addr, packet_dst(pkt));
+	decision->target.via = node_behind(&decision->target, FLOW_UNDECIDED, decision->generation);
+	if (!decision->target.via)
+		return -DROP_NO_TUNNEL;
+	decision->target.place = PLACE_NODE;
+	decision->forgotten = pkt->is_icmp_error && !known;
+	decision->continues = known;
+	return 0;
 }
 
 #endif

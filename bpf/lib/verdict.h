@@ -146,6 +146,26 @@ static __always_inline int headers_rewrite(struct __sk_buff *skb, const struct p
 	return 0;
 }
 
+/* The packet goes on to the tunnel device, at whose egress it is, by the tunnel that was decided. It is the node's own: of its
+ * hops and its size the stack has taken care; what over another family's tunnel is too big all the same goes in fragments. */
+static __always_inline int tunnel_apply(struct __sk_buff *skb, struct packet *pkt, const struct flow_entry *entry)
+{
+	const struct flow_half *half = &entry->half[pkt->dir & 1];
+	void *data = (void *)(long)skb->data;
+	int err;
+
+	if (data + ETH_HLEN > (void *)(long)skb->data_end)
+		return drop(skb, pkt, -DROP_PARSE_SHORT);
+	tunnel_l2_copy(data);
+	err = tunnel_enter(skb, half->node, pkt->ip_len > half->mtu);
+	if (err)
+		return drop(skb, pkt, err);
+	metric_count(DROP_NONE, pkt->hook, skb->len);
+	if (unlikely(runtime.packet_observers))
+		event_packet(skb, pkt, entry, event_kind(EVENT_PACKET, DROP_NONE));
+	return pass();
+}
+
 static __always_inline int flow_apply(struct __sk_buff *skb, struct packet *pkt, const struct flow_entry *entry)
 {
 	const struct flow_half *half = &entry->half[pkt->dir & 1];

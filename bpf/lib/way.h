@@ -38,7 +38,8 @@ static __always_inline int half_come(struct flow_half *half, const struct end *f
 		half->origin = FLOW_ORIGIN_UPLINK;
 		return 0;
 	default:
-		half->origin = to->pod.ifindex | FLOW_ORIGIN_HOST;
+		here = to->place == PLACE_NODE ? node_lookup(NODE_HERE) : NULL;
+		half->origin = (here ? here->ifindex : to->pod.ifindex) | FLOW_ORIGIN_HOST;
 		return 0;
 	}
 }

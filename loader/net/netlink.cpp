@@ -79,6 +79,7 @@ Link link_of(nl_object* object) {
   result.mac = mac_of(rtnl_link_get_addr(link));
   result.mtu = static_cast<int>(rtnl_link_get_mtu(link));
   result.up = (rtnl_link_get_flags(link) & IFF_UP) != 0;
+  result.no_arp = (rtnl_link_get_flags(link) & IFF_NOARP) != 0;
   return result;
 }
 
@@ -178,7 +179,7 @@ Result<void> Netlink::create_vxlan(const VxlanSpec& spec) {
   const auto set = [&](rtnl_link* link) {
     rtnl_link_set_name(link, spec.name.c_str());
     rtnl_link_inet6_set_addr_gen_mode(link, IN6_ADDR_GEN_MODE_NONE);
-    rtnl_link_set_flags(link, IFF_UP);
+    rtnl_link_set_flags(link, IFF_UP | IFF_NOARP);
   };
   auto changed = socket_->exchange(change_link(0, set), doing);
   if (!changed) (void)delete_link(spec.name);
@@ -217,6 +218,11 @@ Result<void> Netlink::delete_link(const std::string& name) {
 Result<void> Netlink::set_up(int ifindex) {
   return socket_->exchange(change_link(ifindex, [](rtnl_link* link) { rtnl_link_set_flags(link, IFF_UP); }),
                            "set device " + std::to_string(ifindex) + " up");
+}
+
+Result<void> Netlink::set_no_arp(int ifindex) {
+  return socket_->exchange(change_link(ifindex, [](rtnl_link* link) { rtnl_link_set_flags(link, IFF_NOARP); }),
+                           "let device " + std::to_string(ifindex) + " ask for no neighbours");
 }
 
 Result<void> Netlink::set_mtu(int ifindex, int mtu) {

@@ -22,7 +22,8 @@ struct Link {
   std::string kind;   ///< "veth", "vxlan", "bridge", ...; empty for physical devices
   Mac mac;
   int mtu = 0;
-  bool up = false;  ///< administratively (IFF_UP)
+  bool up = false;      ///< administratively (IFF_UP)
+  bool no_arp = false;  ///< neighbours are not asked for: all have the device's own MAC (IFF_NOARP)
 };
 
 /// A veth pair in one request: the host's end in this socket's namespace, the pod's end in `pod_netns`.
@@ -92,13 +93,15 @@ class Netlink {
   Result<void> create_veth(const VethSpec& spec, const Netns& pod_netns);
   /// A bridge, up. EEXIST: the name is taken.
   Result<void> create_bridge(const std::string& name, int mtu);
-  /// The device, up, without an IPv6 link-local address. Nothing is left after an error. EEXIST: the name is taken.
+  /// The device, up, without neighbours to ask for (Link::no_arp) and without an IPv6 link-local address. Nothing is
+  /// left after an error. EEXIST: the name is taken.
   Result<void> create_vxlan(const VxlanSpec& spec);
   /// What the device is made as. ENODEV: no such link. nullopt: it is none that create_vxlan could have made.
   Result<std::optional<VxlanSpec>> vxlan(const std::string& name);
   /// Succeeds when the link is already gone.
   Result<void> delete_link(const std::string& name);
   Result<void> set_up(int ifindex);
+  Result<void> set_no_arp(int ifindex);
   Result<void> set_mtu(int ifindex, int mtu);
   Result<void> set_mac(int ifindex, const Mac& mac);
   Result<void> set_master(int ifindex, int master_ifindex);

@@ -34,9 +34,11 @@ struct Programs {
   Fd ingress;
   Fd egress;
   Fd overlay;
-  std::optional<Fd> uplink;  ///< nullopt: of a version that had none
-  std::optional<Fd> xdp;     ///< nullopt: xdp is off
-  std::vector<Fd> sockets;   ///< as kSocketPrograms; empty: sockets are left alone
+  std::optional<Fd> to_overlay;  ///< nullopt: of a version that had none
+  std::optional<Fd> uplink;      ///< nullopt: of a version that had none
+  std::optional<Fd> xdp;         ///< nullopt: xdp is off
+  std::vector<Fd> sockets;       ///< as kSocketPrograms; empty: sockets are left alone
+  [[nodiscard]] OverlayPrograms of_overlay() const { return {&overlay, to_overlay ? &*to_overlay : nullptr}; }
   [[nodiscard]] const Fd& of(Hook hook) const { return hook == Hook::kIngress ? ingress : egress; }
 };
 
@@ -61,6 +63,7 @@ Result<Programs> programs_of(const Object& object) {
   return Programs{TRY(object.program(kFromPod)),
                   TRY(object.program(kToPod)),
                   TRY(object.program(kFromOverlay)),
+                  TRY(object.program(kToOverlay)),
                   TRY(object.program(kFromUplink)),
                   TRY(if_there(object.program(kXdpUplink))),
                   TRY(socket_programs([&](const char* name) { return object.program(name); }))};
@@ -71,6 +74,7 @@ Result<Programs> pinned_programs(const Root& root) {
   return Programs{TRY(open_pin(program_pin(root, kFromPod))),
                   TRY(open_pin(program_pin(root, kToPod))),
                   TRY(open_pin(program_pin(root, kFromOverlay))),
+                  TRY(if_there(open_pin(program_pin(root, kToOverlay)))),
                   TRY(if_there(open_pin(program_pin(root, kFromUplink)))),
                   TRY(if_there(open_pin(program_pin(root, kXdpUplink)))),
                   TRY(socket_programs([&](const char* name) { return open_pin(program_pin(root, name)); }))};
@@ -166,7 +170,7 @@ Result<std::vector<Place>> other_places(const Root& root, const std::optional<Ov
     found.push_back(socket_place(root, *group, index));
   if (overlay)
     found.push_back([device = *overlay](const Programs& programs) -> Result<bool> {
-      TRY(attach_overlay(device, programs.overlay));
+      TRY(attach_overlay(device, programs.of_overlay()));
       return true;
     });
   net::Netlink netlink = TRY(net::Netlink::open());
@@ -208,7 +212,8 @@ Result<void> pin_programs(const Root& root, const Programs& programs) {
     else
       TRY(replace_pin(programs.sockets.at(index), pin));
   }
-  for (const auto& [program, name] : {std::pair(&programs.uplink, kFromUplink), std::pair(&programs.xdp, kXdpUplink)}) {
+  for (const auto& [program, name] : {std::pair(&programs.to_overlay, kToOverlay),
+                                      std::pair(&programs.uplink, kFromUplink), std::pair(&programs.xdp, kXdpUplink)}) {
     if (*program)
       TRY(replace_pin(**program, program_pin(root, name)));
     else
@@ -253,7 +258,7 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
     TRY(publish_uplinks(root, uplinks.all));
     for (const Place& place : uplink_places(root, config, uplinks.all, report.warnings)) TRY(place(*former));
     TRY(let_go(root, config, uplinks.all));
-    if (overlay) TRY(attach_overlay(*overlay, former->overlay));
+    if (overlay) TRY(attach_overlay(*overlay, former->of_overlay()));
     for (std::size_t index = 0; group && index < kSocketPrograms.size(); index++)
       TRY(socket_place(root, *group, index)(*former));
     if (!group) TRY(detach_socket_hooks(root));
@@ -290,7 +295,7 @@ Result<LoadReport> load(const Root& root, const NodeConfig& config) {
   devices.release();
   TRY(let_go(root, config, uplinks.all));
   if (!overlay) TRY(remove_overlay());
-  if (!config.routes()) TRY(remove_own_routes());
+  if (config.mode == Mode::kNone) TRY(remove_own_routes());
   if (!group) TRY(detach_socket_hooks(root));
   remove_old_maps(root);
   return report;

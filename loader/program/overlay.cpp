@@ -54,12 +54,19 @@ Result<std::optional<OverlayDevice>> prepare_overlay(const NodeConfig& config) {
     TRY(netlink.set_up(link.ifindex));
     device.change = std::string("interface ") + wanted.name + " was down: set up";
   }
+  if (!link.no_arp) {
+    TRY(netlink.set_no_arp(link.ifindex));
+    device.change = std::string("interface ") + wanted.name + " would ask for neighbours: does not any more";
+  }
   return std::optional(device);
 }
 
-Result<void> attach_overlay(const OverlayDevice& device, const Fd& program) {
-  return clsact::attach(device.ifindex, Hook::kIngress, program)
-      .context(std::string("attach ") + kFromOverlay + " to " + kOverlayDevice);
+Result<void> attach_overlay(const OverlayDevice& device, const OverlayPrograms& programs) {
+  TRY(clsact::attach(device.ifindex, Hook::kIngress, *programs.ingress)
+          .context(std::string("attach ") + kFromOverlay + " to " + kOverlayDevice));
+  if (programs.egress == nullptr) return clsact::detach(device.ifindex, Hook::kEgress);
+  return clsact::attach(device.ifindex, Hook::kEgress, *programs.egress)
+      .context(std::string("attach ") + kToOverlay + " to " + kOverlayDevice);
 }
 
 Result<void> publish_overlay(const Root& root, const NodeConfig& config, const std::optional<OverlayDevice>& device) {
@@ -90,12 +97,14 @@ Result<bool> remove_overlay() {
 
 Result<std::vector<std::string>> repair_overlay(const Root& root, const NodeConfig& config) {
   const Lock lock = TRY(Lock::shared(root));
-  const Fd program = TRY(open_pin(program_pin(root, kFromOverlay)));
+  const Fd ingress = TRY(open_pin(program_pin(root, kFromOverlay)));
+  const Fd egress = TRY(open_pin(program_pin(root, kToOverlay)));
   std::vector<std::string> changes;
   const auto device = TRY(prepare_overlay(config));
   if (device && device->change) changes.push_back(*device->change);
-  if (device && !TRY(clsact::attached(device->ifindex, Hook::kIngress))) {
-    TRY(attach_overlay(*device, program));
+  if (device && (!TRY(clsact::attached(device->ifindex, Hook::kIngress)) ||
+                 !TRY(clsact::attached(device->ifindex, Hook::kEgress)))) {
+    TRY(attach_overlay(*device, {&ingress, &egress}));
     if (!device->made)
       changes.push_back(std::string("interface ") + kOverlayDevice + " had lost its program: attached again");
   }

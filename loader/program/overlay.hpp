@@ -26,8 +26,13 @@ struct OverlayDevice {
 /// configuration has no overlay.
 Result<std::optional<OverlayDevice>> prepare_overlay(const NodeConfig& config);
 
-/// Puts from_overlay on the device, or in the place of its predecessor there.
-Result<void> attach_overlay(const OverlayDevice& device, const Fd& program);
+struct OverlayPrograms {
+  const Fd* ingress;  ///< from_overlay
+  const Fd* egress;   ///< to_overlay; null: of a version that had none
+};
+
+/// Puts them on the device, or in the places of their predecessors there.
+Result<void> attach_overlay(const OverlayDevice& device, const OverlayPrograms& programs);
 
 /// Tells the programs of the device (nodes, NODE_HERE), or that there is none.
 Result<void> publish_overlay(const Root& root, const NodeConfig& config, const std::optional<OverlayDevice>& device);

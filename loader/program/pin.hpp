@@ -14,6 +14,7 @@ namespace sluice::loader::program {
 inline constexpr const char* kFromPod = "from_pod";
 inline constexpr const char* kToPod = "to_pod";
 inline constexpr const char* kFromOverlay = "from_overlay";
+inline constexpr const char* kToOverlay = "to_overlay";
 inline constexpr const char* kFromUplink = "from_uplink";
 inline constexpr const char* kXdpUplink = "xdp_uplink";
 

@@ -119,7 +119,7 @@ ProgramStatus* by_id(std::vector<ProgramStatus>& programs, std::uint32_t id) {
 Result<std::vector<ProgramStatus>> program_status(const Root& root) {
   quiet_libbpf();
   std::vector<ProgramStatus> programs;
-  for (const char* name : {kFromPod, kToPod, kFromOverlay, kFromUplink})
+  for (const char* name : {kFromPod, kToPod, kFromOverlay, kToOverlay, kFromUplink})
     programs.push_back(TRY(describe_program(TRY(open_pin(program_pin(root, name))))));
   std::ranges::move(TRY(optional_programs(root)), std::back_inserter(programs));
 

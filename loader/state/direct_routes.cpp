@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "loader/program/overlay.hpp"
 #include "loader/program/own_routes.hpp"
 
 namespace sluice::loader::state {
@@ -37,13 +38,25 @@ std::string warning(const PodRoute& wanted) {
          ", unless a routing daemon or the network's routers know one";
 }
 
+void add_tunnel_routes(net::Netlink& netlink, const NodePlan& plan, const NodeConfig& config, DirectRoutes& direct) {
+  const auto device = netlink.link(program::kOverlayDevice);
+  if (!config.tunnels() || !device) return;
+  for (const PodRoute& one : plan.routes) {
+    const bool v4 = one.pods.address.is_v4();
+    const auto source = std::ranges::find(config.node_addresses, v4, &Address::is_v4);
+    if (direct.routed.contains(one.number) || source == config.node_addresses.end()) continue;
+    direct.routes.push_back({.destination = one.pods, .family_v4 = v4, .ifindex = device->ifindex, .source = *source});
+  }
+}
+
 }  // namespace
 
-Result<DirectRoutes> plan_direct_routes(const NodePlan& plan, Mode mode) {
+Result<DirectRoutes> plan_direct_routes(const NodePlan& plan, const NodeConfig& config) {
   DirectRoutes direct;
-  if (mode != Mode::kNative && mode != Mode::kMixed) return direct;
+  const Mode mode = config.mode;
+  if (mode == Mode::kNone) return direct;
   net::Netlink netlink = TRY(net::Netlink::open());
-  for (auto one = plan.routes.begin(); one != plan.routes.end();) {
+  for (auto one = plan.routes.begin(); mode != Mode::kOverlay && one != plan.routes.end();) {
     const std::uint32_t number = one->number;
     std::vector<net::Route> routes;
     std::vector<std::string> warnings;
@@ -58,6 +71,7 @@ Result<DirectRoutes> plan_direct_routes(const NodePlan& plan, Mode mode) {
     std::ranges::move(routes, std::back_inserter(direct.routes));
     std::ranges::move(warnings, std::back_inserter(direct.warnings));
   }
+  add_tunnel_routes(netlink, plan, config, direct);
   return direct;
 }
 

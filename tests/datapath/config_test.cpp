@@ -129,6 +129,7 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
          node.known_address("192.0.2.1", IDENTITY_HOST);
          return asks_node_port("192.0.2.1:80");
        }},
+      {DROP_NOT_NODES_OWN, [&] { return node.to_overlay("web", udp("10.0.0.6:1", "10.9.0.1:1")); }},
       {DROP_SOURCE_FORGED, [&] { return node.from_uplink("up", udp("10.0.0.6:1", "10.0.0.5:1")); }},
       {DROP_REWRITE, [&] { return node.from_pod("web", plain.vlan(0).cut_to(16)); }},  // a tag, and no type behind it
   };
@@ -147,6 +148,7 @@ TEST_CASE("every drop reason is given to some packet, and counted under it with 
                          reason == DROP_DENIED_SOURCE;
     const hook hook = reason == DROP_NOT_THIS_POD     ? HOOK_TO_POD
                       : reason == DROP_FOREIGN_TUNNEL ? HOOK_FROM_OVERLAY
+                      : reason == DROP_NOT_NODES_OWN  ? HOOK_TO_OVERLAY
                       : outside                       ? HOOK_FROM_UPLINK
                                                       : HOOK_FROM_POD;
     const metric before = node.metric(reason, hook);

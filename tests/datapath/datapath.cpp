@@ -74,8 +74,9 @@ const char* reason_name(maps::drop_reason reason) {
 const std::vector<std::uint32_t>& metric_indices() {
   static const auto indices = [] {
     std::vector<std::uint32_t> all;
-    for (const unsigned hook : {unsigned{maps::HOOK_FROM_POD}, unsigned{maps::HOOK_TO_POD},
-                                unsigned{maps::HOOK_FROM_OVERLAY}, unsigned{maps::HOOK_FROM_UPLINK}}) {
+    for (const unsigned hook :
+         {unsigned{maps::HOOK_FROM_POD}, unsigned{maps::HOOK_TO_POD}, unsigned{maps::HOOK_FROM_OVERLAY},
+          unsigned{maps::HOOK_TO_OVERLAY}, unsigned{maps::HOOK_FROM_UPLINK}}) {
       all.push_back(maps::metric_index(maps::DROP_NONE, hook));
 #define X(number, name, text) all.push_back(maps::metric_index(number, hook));
       SLUICE_DROP_REASONS(X)
@@ -384,6 +385,8 @@ Bytes Datapath::frame_at(maps::hook hook, const std::string& pod, const Packet& 
       return packet.frame(loader::kTunnelSourceMac, host);
     case maps::HOOK_FROM_UPLINK:
       return packet.frame(kRouterMac, loader::kHostMac);
+    case maps::HOOK_TO_OVERLAY:
+      return packet.frame(host, host);
     default:
       return packet.frame(mac, host);
   }
@@ -417,6 +420,10 @@ Outcome Datapath::to_pod(const std::string& pod, const Packet& packet, const Pac
 
 Outcome Datapath::from_overlay(const std::string& pod, const Packet& packet) {
   return run(maps::HOOK_FROM_OVERLAY, find(pod), frame_at(maps::HOOK_FROM_OVERLAY, pod, packet), &packet);
+}
+
+Outcome Datapath::to_overlay(const std::string& pod, const Packet& packet) {
+  return run(maps::HOOK_TO_OVERLAY, find(pod), frame_at(maps::HOOK_TO_OVERLAY, pod, packet), &packet);
 }
 
 Outcome Datapath::from_uplink(const std::string& pod, const Packet& packet) {
@@ -479,7 +486,10 @@ Verdict Datapath::judge(maps::hook hook, std::uint32_t action, const Packet* pac
   const maps::drop_reason reason = counted.size() == 1 ? counted.front() : maps::DROP_NONE;
   if (counted.size() > 1) problems.emplace_back("counted more than once");
   if (action == TC_ACT_SHOT && reason != maps::DROP_NONE) return dropped(reason);
-  if (action == static_cast<std::uint32_t>(TC_ACT_UNSPEC) && reason == maps::DROP_NONE) return to_stack();
+  if (action == static_cast<std::uint32_t>(TC_ACT_UNSPEC) && reason == maps::DROP_NONE) {
+    const auto found = hook == maps::HOOK_TO_OVERLAY && !counted.empty() ? flow(*packet) : std::nullopt;
+    return found ? tunnelled_to(found->half().node) : to_stack();
+  }
   if (action != TC_ACT_REDIRECT) {
     problems.push_back("action " + std::to_string(static_cast<int>(action)) + " with " +
                        std::to_string(counted.size()) + " counts");
@@ -505,7 +515,11 @@ void Datapath::compare(const Verdict& verdict, const Bytes& left_as, Outcome& ou
   const bool unknown = answers || verdict.pod == kSomebody || verdict.kind == Verdict::kOddity ||
                        (verdict.kind == Verdict::kDropped && want != outcome.sent);
   if (verdict.kind == Verdict::kSentOut) want = forwarded(want, {}, {});
-  if (verdict.kind == Verdict::kTunnelled)
+  // Of the node's own the stack has counted the hops.
+  const bool own = verdict.kind == Verdict::kTunnelled &&
+                   Bytes(want.begin(), want.begin() + 6) == Bytes(want.begin() + 6, want.begin() + 12);
+  if (own) std::copy(loader::kTunnelSourceMac.bytes.begin(), loader::kTunnelSourceMac.bytes.end(), want.begin() + 6);
+  if (verdict.kind == Verdict::kTunnelled && !own)
     want = settings_.direct ? forwarded(want, mac_at(outcome.got, 0), mac_at(outcome.got, 6))  // a name, if any
                             : forwarded(want, settings_.host_mac, loader::kTunnelSourceMac);
   if (forwards && !unknown) want = forwarded(want, find(verdict.pod).mac, settings_.host_mac);

@@ -184,6 +184,8 @@ class Datapath {
   Outcome to_pod(const std::string& pod, const Packet& packet);
   /// from_overlay at the interface of `pod`, on a frame that no tunnel has brought: a test run has none.
   Outcome from_overlay(const std::string& pod, const Packet& packet);
+  /// to_overlay at the interface of `pod`, on a frame that the host's stack sends by it.
+  Outcome to_overlay(const std::string& pod, const Packet& packet);
   /// from_uplink at the interface of `pod`, on a frame from a router to it.
   Outcome from_uplink(const std::string& pod, const Packet& packet);
   Outcome from_uplink(const std::string& pod, const Packet& packet, const Packet& becomes);

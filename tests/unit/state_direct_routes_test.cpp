@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "loader/program/overlay.hpp"
 #include "loader/program/own_routes.hpp"
 #include "tests/unit/net_lab.hpp"
 
@@ -47,8 +48,11 @@ struct Here {
   }
 
   DirectRoutes plan(const std::vector<PodRoute>& routes, Mode mode) const {
+    NodeConfig config;
+    config.mode = mode;
+    config.node_addresses = {address("192.0.2.1")};
     return inside<DirectRoutes>(
-        [&] { return plan_direct_routes({.nodes = {}, .routes = routes, .prefixes = {}, .warnings = {}}, mode); });
+        [&] { return plan_direct_routes({.nodes = {}, .routes = routes, .prefixes = {}, .warnings = {}}, config); });
   }
 
   program::OwnRoutes keep(const std::vector<net::Route>& routes) const {
@@ -107,6 +111,26 @@ TEST_CASE("routes lead through nodes that are on a link, and the others are name
   for (const Mode mode : {Mode::kNone, Mode::kOverlay}) {
     CHECK(here.plan(kRoutes, mode).routed.empty());
     CHECK(here.plan(kRoutes, mode).routes.empty());
+  }
+}
+
+TEST_CASE("with tunnels routes of the node's own lead into them, of families that it has an address of") {
+  if (!has_root()) return;
+  Here here;
+  must(here.netlink.create_vxlan({.name = program::kOverlayDevice, .mac = kHostMac}));
+  const int device = must(here.netlink.link(program::kOverlayDevice)).ifindex;
+  for (const auto& [mode, to_near] : {std::pair(Mode::kOverlay, 0), std::pair(Mode::kMixed, 2)}) {
+    std::vector<std::string> into;
+    const auto planned = here.plan(kRoutes, mode);
+    for (const auto& one : planned.routes)
+      if (one.ifindex == device) into.push_back(one.destination->text() + " from " + one.source->text());
+    std::vector<std::string> want = {"10.2.0.0/24 from 192.0.2.1", "10.3.0.0/24 from 192.0.2.1",
+                                     "10.4.0.0/24 from 192.0.2.1"};
+    if (mode == Mode::kOverlay) want.insert(want.begin(), "10.1.0.0/24 from 192.0.2.1");
+    CHECK(into == want);
+    CHECK(planned.routes.size() == want.size() + static_cast<std::size_t>(to_near));
+    CHECK(here.keep(planned.routes).refused.empty());
+    CHECK(here.keep(planned.routes).written == 0);
   }
 }
 
