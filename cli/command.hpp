@@ -68,6 +68,8 @@ void add_endpoint(Commands& commands);
 void add_flow(Commands& commands);
 void add_deny(Commands& commands);
 void add_drops(Commands& commands);
+void add_node(Commands& commands);
+void add_route(Commands& commands);
 void add_metrics(Commands& commands);
 void add_policy(Commands& commands);
 void add_service(Commands& commands);

@@ -25,6 +25,8 @@ constexpr const char* kFooter = R"(Examples:
   bpfctl policy check --from default/client --to default/web --port 80
                                         does policy allow it, and which rule says so
   bpfctl service explain default/web    which of its endpoints get connections here, and why the others do not
+  bpfctl node list                      the other nodes, and the ways to their pods
+  bpfctl route get 10.244.2.7           what becomes of packets to an address
 
 Exit status: 0 done; 1 failed, with a sentence that says why; 2 wrong usage; 3 what was asked for does not exist (a pod,
 a map, or the datapath itself); 4 a traced packet would be dropped.
@@ -65,6 +67,8 @@ int main(int argc, char** argv) {
   cli::add_service(commands);
   cli::add_backend(commands);
   cli::add_nat(commands);
+  cli::add_node(commands);
+  cli::add_route(commands);
   cli::add_map(commands);
   cli::add_prog(commands);
   cli::add_feature(commands);

@@ -1,7 +1,9 @@
 #include "loader/config.hpp"
 
+#include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <fstream>
@@ -253,6 +255,12 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
     return bad(file_name + ": nonMasqueradeCIDRs and podCIDRs have more than " + std::to_string(kMostUnmasqueraded) +
                " blocks together");
   return config;
+}
+
+std::string NodeConfig::name() const {
+  if (!node_name.empty()) return node_name;
+  std::array<char, 256> host{};
+  return gethostname(host.data(), host.size() - 1) == 0 ? host.data() : "";
 }
 
 Result<NodeConfig> NodeConfig::read(const Root& root) {

@@ -119,6 +119,8 @@ struct NodeConfig {
   MapSizes maps;
   bool operator==(const NodeConfig&) const = default;
 
+  /// The node's name in the cluster: the configured one, else the host's.
+  [[nodiscard]] std::string name() const;
   /// What pods send to the world leaves under the node's address.
   [[nodiscard]] bool masquerades() const { return masquerade.value_or(mode != Mode::kNone); }
   /// Some other nodes are reached by tunnels, some by routes.

@@ -28,7 +28,7 @@ class HealthChecksPart : public Part {
 
   Result<Applied> apply(const state::Cluster& cluster, const std::vector<kube::ObjectId>& changed,
                         const NodeConfig& config) override {
-    const state::service::Here here{node_name(config), {}};
+    const state::service::Here here{config.name(), {}};
     Applied applied;
     std::optional<Error> failed;
     for (const kube::ObjectId& id : changed) {

@@ -26,7 +26,7 @@ class NodesPart : public Part {
       mode_ = config.mode;
       return Applied{0, 0, warnings_};
     }
-    const auto plan = TRY(state::plan_nodes(cluster, node_name(config), root_.maps()));
+    const auto plan = TRY(state::plan_nodes(cluster, config.name(), root_.maps()));
     const auto direct = TRY(state::plan_direct_routes(plan, config));
     std::size_t written = TRY(state::write_nodes(root_.maps(), plan, direct.routed));
     const auto routes = TRY(program::keep_own_routes(direct.routes));

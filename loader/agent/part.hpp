@@ -44,9 +44,6 @@ class Part {
   virtual void write_down() {}
 };
 
-/// The node's name in the cluster: the configured one, else the host's.
-std::string node_name(const NodeConfig& config);
-
 /// Nodes: where tunnels to them end, and the routes to their pods. Does nothing with the mode none.
 std::unique_ptr<Part> nodes_part(const Root& root);
 

@@ -52,11 +52,11 @@ class PoliciesPart : public Part {
                         const NodeConfig& config) override {
     // The plugin writes an endpoint after its record, so pods are looked at whenever a record has changed.
     if (policies_ && std::ranges::all_of(changed, is_of_services) && !records_changed_ && config.policy == mode_ &&
-        config.mode == way_)
+        config.mode == node_mode_)
       return Applied{};
     if (!policies_) policies_ = TRY(Policies::open(root_));
     if (records_changed_) local_ = TRY(local_pods(root_));
-    const std::string node = node_name(config);
+    const std::string node = config.name();
     if (node != node_ || config.mode != node_mode_) plan_.reset();
     node_ = node;
     node_mode_ = config.mode;
@@ -67,7 +67,6 @@ class PoliciesPart : public Part {
         TRY(policies_->update(cluster, node, local_, managed, *plan_, &changed, mode_of(config.policy)));
     records_changed_ = false;
     mode_ = config.policy;
-    way_ = config.mode;
     warn_of_modes(cluster, changed);
     words_.take(cluster, changed);
     return Applied{report.written > 0 ? report.rule_sets : 0, report.written};
@@ -90,7 +89,7 @@ class PoliciesPart : public Part {
   /// As the nodes part has it, which is done before: the numbers of nodes are in the map.
   Result<state::NodePlan> plan_of(const state::Cluster& cluster, const NodeConfig& config) const {
     if (config.mode == Mode::kNone) return state::NodePlan{};
-    return state::plan_nodes(cluster, node_name(config), root_.maps());
+    return state::plan_nodes(cluster, config.name(), root_.maps());
   }
 
   Root root_;
@@ -102,8 +101,7 @@ class PoliciesPart : public Part {
   std::optional<state::NodePlan> plan_;  ///< null: to be found
   std::vector<LocalPod> local_;
   bool records_changed_ = true;
-  PolicyMode mode_;         ///< as it was applied last
-  Mode way_ = Mode::kNone;  ///< the same
+  PolicyMode mode_;  ///< as it was applied last
 };
 
 }  // namespace

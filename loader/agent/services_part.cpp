@@ -16,7 +16,7 @@ namespace {
 /// Its Node object says where the node is; without one, its configuration.
 state::service::NodeView view_of(const state::Cluster& cluster, const NodeConfig& config) {
   state::service::NodeView view;
-  view.here.node = node_name(config);
+  view.here.node = config.name();
   view.addresses = config.node_addresses;
   view.algorithm = config.algorithm;
   const kube::Object* object = cluster.find({"Node", "", view.here.node});

@@ -450,4 +450,25 @@ Result<std::vector<Neighbour>> Netlink::neighbours(int ifindex) {
       });
 }
 
+Result<NeighbourState> Netlink::neighbour(int ifindex, const Address& address) {
+  const auto doing = "look up neighbour " + address.text() + " on device " + std::to_string(ifindex);
+  ndmsg header{};
+  header.ndm_family = static_cast<unsigned char>(family_of(address));
+  header.ndm_ifindex = ifindex;
+  Message message(nlmsg_alloc_simple(RTM_GETNEIGH, 0));
+  if (!message || nlmsg_append(message.get(), &header, sizeof header, NLMSG_ALIGNTO) < 0 ||
+      nla_put(message.get(), NDA_DST, static_cast<int>(address.bytes_size()), address.bytes()) < 0)
+    return fail(ENOMEM, doing);
+  NeighbourState state = NeighbourState::kUnknown;
+  auto done = socket_->exchange(std::move(message), doing, [&](nl_object* object) {
+    const int nud = rtnl_neigh_get_state(reinterpret_cast<rtnl_neigh*>(object));
+    state = (nud & (NUD_REACHABLE | NUD_PERMANENT | NUD_NOARP)) != 0 ? NeighbourState::kAnswers
+            : (nud & (NUD_STALE | NUD_DELAY | NUD_PROBE)) != 0       ? NeighbourState::kAnswered
+            : (nud & (NUD_INCOMPLETE | NUD_FAILED)) != 0             ? NeighbourState::kSilent
+                                                                     : NeighbourState::kUnknown;
+  });
+  if (!done && !done.failed_with(ENOENT)) return done.error();
+  return state;
+}
+
 }  // namespace sluice::loader::net

@@ -72,6 +72,14 @@ struct Neighbour {
   bool permanent = false;
 };
 
+/// What the kernel knows of a neighbour (its NUD states).
+enum class NeighbourState : std::uint8_t {
+  kUnknown,   ///< nobody has asked for it lately
+  kAnswers,   ///< it has just answered, or its address is given by hand
+  kAnswered,  ///< it has answered, and not been asked since
+  kSilent,    ///< it is being asked and does not answer
+};
+
 /// One rtnetlink socket. It belongs to the namespace that the thread is in when it is opened, for good.
 /// Move-only; not for use by two threads at a time. Every call blocks until the kernel has acknowledged.
 class Netlink {
@@ -141,6 +149,7 @@ class Netlink {
   Result<void> put_neighbour(int ifindex, const Address& address, const Mac& mac);
   /// The entries that have a MAC.
   Result<std::vector<Neighbour>> neighbours(int ifindex);
+  Result<NeighbourState> neighbour(int ifindex, const Address& address);
 
   /// Limits what leaves through the device: a root token bucket (tbf) that lets bursts of `burst_bytes` through and
   /// holds packets back for at most 25 ms, as the bandwidth plugin of containernetworking does. Replaces an old one.
