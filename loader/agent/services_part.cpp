@@ -1,5 +1,6 @@
 #include <spdlog/spdlog.h>
 
+#include <future>
 #include <optional>
 #include <set>
 #include <string>
@@ -48,7 +49,9 @@ class ServicesPart : public Part {
 
   void maps_are_new() override { services_.reset(); }
   void write_down() override {
-    if (services_ && words_.changed()) write_whole_file(state::service::record_file(root_), words_.text());
+    if (!services_ || !words_.changed()) return;
+    // Not here: with ten thousand Services it is megabytes. One at a time.
+    writing_ = std::async(std::launch::async, write_whole_file, state::service::record_file(root_), words_.text());
   }
 
  private:
@@ -90,6 +93,7 @@ class ServicesPart : public Part {
   std::optional<state::service::Services> services_;
   state::service::RecordText words_;
   std::set<std::string> warned_;
+  std::future<void> writing_;
 };
 
 }  // namespace
