@@ -70,6 +70,7 @@ void add_deny(Commands& commands);
 void add_drops(Commands& commands);
 void add_node(Commands& commands);
 void add_route(Commands& commands);
+void add_bgp(Commands& commands);
 void add_metrics(Commands& commands);
 void add_policy(Commands& commands);
 void add_service(Commands& commands);

@@ -69,6 +69,7 @@ int main(int argc, char** argv) {
   cli::add_nat(commands);
   cli::add_node(commands);
   cli::add_route(commands);
+  cli::add_bgp(commands);
   cli::add_map(commands);
   cli::add_prog(commands);
   cli::add_feature(commands);

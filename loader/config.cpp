@@ -210,6 +210,54 @@ Reader sizes_reader(MapSizes& sizes) {
   };
 }
 
+Result<Address> read_address(const YAML::Node& node) { return Address::parse(TRY(read_text(node))); }
+
+Result<std::optional<Address>> read_router_id(const YAML::Node& node) {
+  const Address id = TRY(read_address(node));
+  if (!id.is_v4()) return bad("must be written as an IPv4 address");
+  return std::optional(id);
+}
+
+/// It stands in quotes in BIRD's configuration.
+Result<std::string> read_password(const YAML::Node& node) {
+  std::string text = TRY(read_text(node));
+  for (const unsigned char one : text)
+    if (one < ' ' || one == '"' || one == 127) return bad("must have no quotes and no control characters");
+  return text;
+}
+
+constexpr long kLastAsn = 0xffffffff;  // RFC 6793
+
+Result<std::vector<BgpPeer>> read_peers(const YAML::Node& node) {
+  if (!node.IsSequence() || node.size() == 0) return bad("must be a list of peers");
+  std::vector<BgpPeer> peers;
+  for (const YAML::Node& item : node) {
+    BgpPeer peer;
+    TRY(read_mapping(item, {{"address", into(peer.address, read_address)},
+                            {"asn", into(peer.asn, number_reader<std::uint32_t>(1, kLastAsn))},
+                            {"port", into(peer.port, number_reader<std::uint16_t>(1, 65535))},
+                            {"password", into(peer.password, read_password)},
+                            {"bfd", into(peer.bfd, read_switch)}}));
+    if (peer.address == Address() || peer.asn == 0) return bad("must each have an address and an asn");
+    peers.push_back(std::move(peer));
+  }
+  return peers;
+}
+
+Reader bgp_reader(std::optional<Bgp>& target) {
+  return [&target](const YAML::Node& node) -> Result<void> {
+    target.reset();
+    if (node.IsScalar() && node.Scalar() == "none") return {};
+    Bgp bgp;
+    TRY(read_mapping(node, {{"asn", into(bgp.asn, number_reader<std::uint32_t>(1, kLastAsn))},
+                            {"routerID", into(bgp.router_id, read_router_id)},
+                            {"peers", into(bgp.peers, read_peers)}}));
+    if (bgp.asn == 0 || bgp.peers.empty()) return bad("must have an asn and peers");
+    target = std::move(bgp);
+    return {};
+  };
+}
+
 Result<int> read_mtu(const YAML::Node& node) {
   const long mtu = TRY(read_number(node, 0, 65535));
   if (mtu != 0 && mtu < 1280) return bad("must be 0 (found out) or at least 1280, what IPv6 needs");  // RFC 8200, 5
@@ -240,6 +288,7 @@ Result<NodeConfig> NodeConfig::parse(const std::string& yaml, const std::string&
                            {"algorithm", into(config.algorithm, read_algorithm)},
                            {"socketBalancing", into(config.socket_balancing, read_switch)},
                            {"cgroup", into(config.cgroup, read_path)},
+                           {"bgp", bgp_reader(config.bgp)},
                            {"timeouts", timeouts_reader(config.timeouts)},
                            {"maps", sizes_reader(config.maps)}};
   try {

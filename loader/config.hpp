@@ -91,6 +91,23 @@ struct PolicyMode {
   bool operator==(const PolicyMode&) const = default;
 };
 
+/// A router that this node's BIRD talks to. It must be on a link of the node.
+struct BgpPeer {
+  Address address;  ///< its family is that of the session's routes
+  std::uint32_t asn = 0;
+  std::uint16_t port = 179;
+  std::string password;  ///< RFC 2385; empty: none
+  bool bfd = false;      ///< RFC 5882: who falls silent is noticed in less than a second
+  bool operator==(const BgpPeer&) const = default;
+};
+
+struct Bgp {
+  std::uint32_t asn = 0;             ///< this node's
+  std::optional<Address> router_id;  ///< IPv4; nullopt: the node's first IPv4 address
+  std::vector<BgpPeer> peers;
+  bool operator==(const Bgp&) const = default;
+};
+
 struct NodeConfig {
   std::string node_name;  ///< empty: the host name
   /// Sources of the ICMP errors that the datapath sends, without any the pod gateway; ends of tunnels; where sockets of
@@ -115,6 +132,7 @@ struct NodeConfig {
   Algorithm algorithm = Algorithm::kRandom;
   bool socket_balancing = true;  ///< give sockets a backend when they connect to a Service, not each of their packets
   std::string cgroup;            ///< of the node's processes and its pods', for that; empty: the root of all
+  std::optional<Bgp> bgp;        ///< what the agent tells BIRD
   Timeouts timeouts;
   MapSizes maps;
   bool operator==(const NodeConfig&) const = default;

@@ -26,6 +26,7 @@ Result<Objects> Objects::open(const Root& root, HttpServers& servers, StatusBoar
   objects.works_.push_back({.part = policies_part(root)});
   objects.works_.push_back({.part = services_part(root)});
   objects.works_.push_back({.part = health_checks_part(servers)});
+  objects.works_.push_back({.part = bgp_part(root)});
   return objects;
 }
 

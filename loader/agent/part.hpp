@@ -53,6 +53,9 @@ std::unique_ptr<Part> services_part(const Root& root);
 /// longer.
 std::unique_ptr<Part> health_checks_part(HttpServers& servers);
 
+/// What BIRD announces for this node. Does nothing where the configuration has no bgp.
+std::unique_ptr<Part> bgp_part(const Root& root);
+
 /// Policies with the Pods, Namespaces and Nodes that they are about, and the pods that are attached here.
 std::unique_ptr<Part> policies_part(const Root& root);
 

@@ -109,6 +109,7 @@ policy: {audit: true, reject: true}
 algorithm: maglev
 socketBalancing: false
 cgroup: /sys/fs/cgroup/machine
+bgp: {asn: 4200000000, routerID: 192.0.2.9, peers: [{address: fd50::fe, asn: 64513, port: 1179, password: swordfish, bfd: true}]}
 timeouts: {tcpOpening: 1s, tcpEstablished: 1h30m, tcpClosing: 3s, tcpClosed: 4s, udpOpening: 5s, udpEstablished: 6m, icmp: 7s, other: 8s}
 maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22, policyPorts: 23, peers: 24, services: 25,
        backendSlots: 26, backends: 27, sourceRanges: 28, affinity: 29, nodes: 30, sockets: 31, denied: 32}
@@ -139,6 +140,10 @@ maps: {flows: 1024, endpoints: 2048, fragments: 4096, ipcache: 21, policies: 22,
   CHECK(config->algorithm == Algorithm::kMaglev);
   CHECK(!config->socket_balancing);
   CHECK(config->cgroup == "/sys/fs/cgroup/machine");
+  REQUIRE(config->bgp);
+  CHECK(config->bgp->asn == 4200000000);
+  CHECK(config->bgp->router_id->text() == "192.0.2.9");
+  CHECK(config->bgp->peers == std::vector<BgpPeer>{{*Address::parse("fd50::fe"), 64513, 1179, "swordfish", true}});
   using std::chrono::seconds;
   CHECK(config->timeouts.tcp_opening == seconds(1));
   CHECK(config->timeouts.tcp_established == seconds(5400));
@@ -232,6 +237,14 @@ TEST_CASE("a wrong configuration is refused with the place of what is wrong") {
       {"masquerade: maybe\n", "masquerade must be auto, true or false"},
       {"nonMasqueradeCIDRs: [" EIGHT("0") EIGHT("1") EIGHT("2") EIGHT("3") "10.0.0.0/8]\n",
        "nonMasqueradeCIDRs and podCIDRs have more than 32 blocks"},
+      {"bgp: {asn: 64512}\n", "line 1: bgp must have an asn and peers"},
+      {"bgp: on\n", "bgp must be a mapping"},
+      {"bgp: {asn: 0, peers: []}\n", "asn must be a number from 1 to 4294967295"},
+      {"bgp: {asn: 1, peers: []}\n", "peers must be a list of peers"},
+      {"bgp: {asn: 1, peers: [{asn: 2}]}\n", "peers must each have an address and an asn"},
+      {"bgp: {asn: 1, peers: [{address: router, asn: 2}]}\n", "address"},
+      {"bgp: {asn: 1, peers: [{address: 192.0.2.1, asn: 2, password: 'a\"b'}]}\n", "password must have no quotes"},
+      {"bgp: {asn: 1, routerID: \"fd00::1\", peers: []}\n", "routerID must be written as an IPv4 address"},
       {"- a\n- b\n", "sluice.yaml: must be a mapping"},
       {"just words\n", "sluice.yaml: must be a mapping"},
       {"a: [1\n", "sluice.yaml: yaml-cpp: error"},
