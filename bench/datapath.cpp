@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/measure.hpp"
+#include "bench/outside.hpp"
 #include "maps/flow.h"
 #include "tests/datapath/datapath.hpp"
 
@@ -124,6 +125,7 @@ int main() {
     bench::paths(node);
     bench::new_flow(node, *programs);
     bench_bpf::destroy(programs);
+    bench::outside_clients();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_datapath: %s\n", error.what());
     return 1;

@@ -26,17 +26,10 @@ std::string words(const std::map<std::string, unsigned>& counts) {
   return text.empty() ? "none" : text;
 }
 
-}  // namespace
-
-void need(bool fine, const char* what) {
-  if (!fine) throw std::runtime_error(std::string(what) + ": " + std::strerror(errno));
-}
-
-double run(int program, const Bytes& frame, std::uint32_t ifindex, int repeat, int calls) {
+template <typename Context>
+double mean_of(int program, const Bytes& frame, const Context& context, int repeat, int calls) {
   double sum = 0;
   for (int i = 0; i < calls; i++) {
-    __sk_buff context{};
-    context.ifindex = context.ingress_ifindex = ifindex;
     LIBBPF_OPTS(bpf_test_run_opts, options);
     options.data_in = frame.data();
     options.data_size_in = static_cast<__u32>(frame.size());
@@ -47,6 +40,25 @@ double run(int program, const Bytes& frame, std::uint32_t ifindex, int repeat, i
     sum += options.duration;
   }
   return sum / calls;
+}
+
+}  // namespace
+
+void need(bool fine, const char* what) {
+  if (!fine) throw std::runtime_error(std::string(what) + ": " + std::strerror(errno));
+}
+
+double run(int program, const Bytes& frame, std::uint32_t ifindex, int repeat, int calls) {
+  __sk_buff context{};
+  context.ifindex = context.ingress_ifindex = ifindex;
+  return mean_of(program, frame, context, repeat, calls);
+}
+
+double run_xdp(int program, const Bytes& frame, std::uint32_t ifindex, int repeat, int calls) {
+  xdp_md context{};
+  context.data_end = static_cast<__u32>(frame.size());
+  context.ingress_ifindex = ifindex;
+  return mean_of(program, frame, context, repeat, calls);
 }
 
 std::string spread(std::vector<double> samples, int digits) {

@@ -18,6 +18,9 @@ void need(bool fine, const char* what);
 /// Mean nanoseconds of one run, over `calls` calls of BPF_PROG_TEST_RUN with `repeat` runs each.
 double run(int program, const test::Bytes& frame, std::uint32_t ifindex, int repeat, int calls);
 
+/// The same of a program for XDP.
+double run_xdp(int program, const test::Bytes& frame, std::uint32_t ifindex, int repeat, int calls);
+
 struct Contender {
   std::string name;
   std::function<double()> measure;

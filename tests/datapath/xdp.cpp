@@ -85,6 +85,8 @@ XdpOutcome XdpUplink::run(const Bytes& frame) const {
 
 XdpOutcome XdpUplink::run(const Packet& packet) const { return run(packet.frame(kRouterMac, loader::kHostMac)); }
 
+int XdpUplink::program() const { return bpf_program__fd(skeleton_->progs.xdp_uplink); }
+
 Path XdpUplink::path(const Bytes& frame) const {
   return interpret(*skeleton_->obj, "xdp_uplink", frame, ifindex_, {.to = kRouterMac, .from = loader::kHostMac});
 }

@@ -28,6 +28,8 @@ class XdpUplink {
   [[nodiscard]] XdpOutcome run(const Bytes& frame) const;
   /// A packet in a frame from a router.
   [[nodiscard]] XdpOutcome run(const Packet& packet) const;
+  /// Its descriptor.
+  [[nodiscard]] int program() const;
   /// What it does with the frame, counted. Nothing comes of it.
   [[nodiscard]] Path path(const Bytes& frame) const;
 
