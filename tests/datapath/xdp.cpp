@@ -44,6 +44,8 @@ XdpUplink::XdpUplink(const Datapath& node, const std::string& uplink)
   need(skeleton_ != nullptr, "open xdp.bpf.o");
   const Settings& settings = node.settings();
   auto& data = *skeleton_->rodata;
+  for (unsigned i = 0; i < maps::TIMEOUT_MAX; i++)
+    if (settings.timeouts[i]) data.cfg_timeout_ns[i] = std::chrono::nanoseconds(*settings.timeouts[i]).count();
   data.cfg_overlay = settings.overlay;
   data.cfg_vni = kVni;
   data.cfg_tunnel_port = settings.tunnel_port;
