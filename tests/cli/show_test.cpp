@@ -20,7 +20,7 @@ TEST_CASE("status, endpoints, drops, metrics and programs show what is there") {
   CHECK(status.at("datapath") == "loaded");
   CHECK(status.at("endpoints") == 2);
   CHECK(status.at("endpointsReady") == 2);
-  CHECK(status.at("programs").size() == 12);
+  CHECK(status.at("programs").size() == 13);
   CHECK(status.at("socketHooks") == 8);
   CHECK(status.at("packetsForwarded") > 0);
   CHECK(status.at("problems").empty());
@@ -48,7 +48,7 @@ TEST_CASE("status, endpoints, drops, metrics and programs show what is there") {
   CHECK(bpfctl.json({"metrics"}).at("maps").size() == 9);
 
   const auto programs = bpfctl.json({"prog", "list"});
-  REQUIRE(programs.size() == 12);
+  REQUIRE(programs.size() == 13);
   for (const auto& program : programs) {
     const auto name = program.at("name").get<std::string>();
     CAPTURE(name);
