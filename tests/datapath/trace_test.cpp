@@ -285,9 +285,10 @@ TEST_CASE("a trace and the programs agree on what the world sends, and the trace
     Packet packet = tcp(family.at(family.world, static_cast<int>(5000 + below(20))),
                         family.at(to[below(4)], static_cast<int>(30080 + below(6))), kFlags[below(4)]);
     if (below(10) == 0) packet = packet.ttl(1);
-    const auto before = node.contents();
+    const bool looks = i % 20 == 0;
+    const auto before = looks ? node.contents() : std::map<std::string, Bytes>();
     const Verdict traced = node.traced(HOOK_FROM_UPLINK, "up", packet);
-    CHECK(node.contents() == before);
+    if (looks) CHECK(node.contents() == before);
     const Outcome outcome = node.from_uplink("up", packet);
     CHECK(traced == outcome.verdict);
     kinds[outcome.verdict.kind]++;
